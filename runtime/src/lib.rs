@@ -1,0 +1,23 @@
+//! Process plumbing that both daemons share.
+//!
+//! Accepts only what both use today. Must not know of certificates, SPIFFE ids or any other word of the domain.
+
+pub mod admin;
+pub mod backoff;
+pub mod clock;
+pub mod command;
+pub mod config;
+pub mod files;
+pub mod health;
+pub mod shutdown;
+pub mod tasks;
+pub mod telemetry;
+
+pub use admin::Admin;
+pub use backoff::Backoff;
+pub use clock::Clock;
+pub use command::{Daemon, Setting};
+pub use config::{ConfigError, Layers, Reader};
+pub use health::{Health, HealthHandle};
+pub use shutdown::{Shutdown, ShutdownTrigger};
+pub use tasks::{TaskError, Tasks};
