@@ -1,0 +1,25 @@
+//! What tests of several rooms share: issuers of Kubernetes-style tokens, certificate authorities and directories
+//! made on the spot, and the hostile variants of all three.
+//!
+//! Certificates come from an encoder that Signet does not ship (`rcgen`) and RSA keys from a library that it does not
+//! ship (`rsa`), so a test that uses them does not hold Signet against itself. Everything here panics when it cannot
+//! do its work: that is a failed test, not a case to handle. No key outlives the process that made it.
+
+pub mod ca;
+pub mod keys;
+pub mod knobs;
+pub mod layout;
+pub mod token;
+
+pub use ca::{IssuedLeaf, LeafBuilder, TestCa};
+pub use layout::istio_layout;
+pub use tempfile::TempDir;
+pub use token::TokenIssuer;
+
+/// A directory of its own for one test, removed when dropped.
+///
+/// # Panics
+/// When the system's temporary directory is not writable.
+pub fn temp_dir() -> TempDir {
+    tempfile::Builder::new().prefix("signet-test-").tempdir().expect("the temporary directory should be writable")
+}
