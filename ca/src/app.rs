@@ -1,0 +1,209 @@
+//! The one place where everything is put together, started and stopped.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use signet_identity::{KeyError, Timestamp};
+use signet_proto::istio_ca::istio_certificate_service_server::IstioCertificateServiceServer;
+use signet_runtime::{Admin, Clock, Health, Shutdown, TaskError, Tasks};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tonic::service::Routes;
+
+use crate::authenticate::{Authenticator, KeyKeeper};
+use crate::authority::{Authority, AuthorityError};
+use crate::config::{AuthorityConfig, AuthoritySource, CaConfig};
+use crate::issue::Issuer;
+use crate::metrics::Metrics;
+use crate::readiness::Readiness;
+use crate::server::{ServeError, Server};
+use crate::service::CertificateService;
+use crate::serving::{ServingError, ServingKeeper};
+
+/// Largest request, in bytes: a certificate request of 16 KiB and as much again for what Istio's clients add. What a
+/// caller can make the server hold before its token is looked at is this times its streams.
+const MESSAGE_MAX_BYTES: usize = 64 * 1024;
+
+/// How long open requests may take to end once shutdown has begun.
+const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Why the program did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Nobody to sign.
+    #[error(transparent)]
+    Authority(#[from] AuthorityError),
+    /// No certificate to serve with.
+    #[error("serving certificate cannot be issued")]
+    Serving(#[from] ServingError),
+    /// An address that cannot be listened on.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// TLS.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    /// Randomness.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// gRPC reflection.
+    #[error("gRPC reflection cannot be served")]
+    Reflection(#[from] tonic_reflection::server::Error),
+}
+
+/// Where a running program listens.
+#[derive(Debug, Clone, Copy)]
+pub struct Addresses {
+    /// The CA API.
+    pub listen: SocketAddr,
+    /// Health and metrics.
+    pub admin: SocketAddr,
+}
+
+/// A program that is ready to run: everything loaded, every address bound.
+pub struct App {
+    addresses: Addresses,
+    clock: Clock,
+    metrics: Metrics,
+    health: Health,
+    /// Kept so that the receivers of the current authority never see it closed.
+    authority: watch::Sender<Arc<Authority>>,
+    issuer: Arc<Issuer>,
+    keys: KeyKeeper,
+    serving: ServingKeeper,
+    server: Server,
+    admin: Admin,
+    reflection: bool,
+}
+
+impl App {
+    /// Loads, issues and binds everything that `config` asks for.
+    ///
+    /// # Errors
+    /// Every variant of [`StartError`].
+    pub async fn build(config: CaConfig, clock: Clock) -> Result<Self, StartError> {
+        let metrics = Metrics::new();
+        let health = Health::new();
+        let authority = load_authority(&config, Timestamp::from(clock.now()))?;
+        let (authority, current) = watch::channel(Arc::new(authority));
+        let serving = ServingKeeper::new(config.serving.names, config.serving.ttl, current.clone(), clock.clone())?;
+        let tokens = config.tokens;
+        let (keys, issuer_keys) =
+            KeyKeeper::new(tokens.source, tokens.refresh, metrics.clone(), health.part("issuer keys")).await;
+        let issuer = Arc::new(Issuer {
+            clock: clock.clone(),
+            trust_domain: config.trust_domain,
+            authenticator: Authenticator::new(config.cluster_id, tokens.rules, issuer_keys),
+            profile: config.leaf,
+            authority: current,
+            metrics: metrics.clone(),
+        });
+        let server = Server::new(listen(config.listen).await?, serving.certificate(), metrics.clone())?;
+        let cannot_listen = |address| move |source| StartError::Listen { address, source };
+        let admin = Admin::bind(config.admin_listen).await.map_err(cannot_listen(config.admin_listen))?;
+        let addresses = Addresses {
+            listen: server.address().map_err(cannot_listen(config.listen))?,
+            admin: admin.address().map_err(cannot_listen(config.admin_listen))?,
+        };
+        let reflection = config.reflection;
+        Ok(Self { addresses, clock, metrics, health, authority, issuer, keys, serving, server, admin, reflection })
+    }
+
+    /// Where it listens.
+    pub fn addresses(&self) -> Addresses {
+        self.addresses
+    }
+
+    /// Runs until shutdown begins, then until what is under way has ended, at most ten seconds.
+    ///
+    /// # Errors
+    /// Every variant of [`RunError`].
+    pub async fn run(self, shutdown: Shutdown) -> Result<(), RunError> {
+        let (reporter, grpc_health) = tonic_health::server::health_reporter();
+        let service = CertificateService::new(self.issuer).map_err(StartError::from)?;
+        let service = IstioCertificateServiceServer::new(service).max_decoding_message_size(MESSAGE_MAX_BYTES);
+        let mut routes = Routes::new(service).add_service(grpc_health);
+        if self.reflection {
+            routes = routes.add_service(reflection().map_err(StartError::from)?);
+        }
+        let registry = self.metrics.registry(self.authority.subscribe(), self.clock.clone());
+        let readiness = Readiness {
+            clock: self.clock,
+            authority: self.authority.subscribe(),
+            signer: self.health.part("signer"),
+            health: self.health.clone(),
+            reporter,
+        };
+
+        let mut tasks = Tasks::new();
+        tasks.start("issuer keys", self.keys.run(shutdown.clone()));
+        tasks.start("serving certificate", self.serving.run(shutdown.clone()));
+        tasks.start("readiness", readiness.run(shutdown.clone()));
+        tasks.start("admin", self.admin.serve(self.health, registry, shutdown.clone()));
+        tasks.start("grpc", self.server.serve(routes, shutdown.clone()));
+        tracing::info!(listen = %self.addresses.listen, admin = %self.addresses.admin, "serving");
+
+        match tasks.watch(&shutdown).await {
+            // It saw the end before we did.
+            Err(TaskError::Ended { .. }) if shutdown.has_begun() => {}
+            watched => watched?,
+        }
+        match tasks.join(DRAIN_DEADLINE).await {
+            Err(TaskError::Stuck { names }) => {
+                tracing::warn!(names, "requests were still open and have been cut off");
+                Ok(())
+            }
+            joined => Ok(joined?),
+        }
+    }
+}
+
+/// Why a running program ended on its own.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Something could not be started.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// A part of it ended by surprise.
+    #[error(transparent)]
+    Task(#[from] TaskError),
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })
+}
+
+fn load_authority(config: &CaConfig, now: Timestamp) -> Result<Authority, AuthorityError> {
+    let AuthorityConfig { source, root_ttl } = &config.authority;
+    let own = |state_dir| Authority::self_signed(state_dir, &config.trust_domain, *root_ttl, now);
+    let plugged_in = |dir| Authority::plugged_in(dir, &config.trust_domain, now);
+    let authority = match source {
+        AuthoritySource::SelfSigned { state_dir } => own(state_dir),
+        AuthoritySource::PluggedIn { dir } => plugged_in(dir),
+        AuthoritySource::PluggedInIfThere { dir, .. } if Authority::is_plugged_in(dir) => plugged_in(dir),
+        AuthoritySource::PluggedInIfThere { state_dir, .. } => own(state_dir),
+    }?;
+    tracing::info!(
+        serial = %authority.certificate().serial(),
+        key = %authority.certificate().public_key().algorithm(),
+        roots = authority.roots().roots().len(),
+        usable_until = %authority.usable().not_after(),
+        "authority loaded"
+    );
+    Ok(authority)
+}
+
+fn reflection() -> Result<
+    tonic_reflection::server::v1::ServerReflectionServer<impl tonic_reflection::server::v1::ServerReflection>,
+    tonic_reflection::server::Error,
+> {
+    tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(signet_proto::DESCRIPTORS)
+        .build_v1()
+}

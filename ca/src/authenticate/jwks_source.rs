@@ -1,0 +1,121 @@
+//! Where an issuer's key set comes from: a file, or a URL fetched within bounds.
+//!
+//! Reads and nothing else; when to read, and what to do when it fails, is decided in `jwks`.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{StatusCode, Uri};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use rustls::crypto::ring::default_provider;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+use signet_identity::bundle::BUNDLE_PEM_MAX_BYTES;
+use signet_identity::jwk::{JWKS_MAX_BYTES, JwkError};
+use signet_runtime::files::{self, FileError};
+
+/// How long one fetch may take, from the first packet to the last.
+pub(super) const FETCH_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Where an issuer publishes its keys.
+#[derive(Debug, Clone)]
+pub enum JwksSource {
+    /// A file with the set.
+    File(PathBuf),
+    /// A URL that answers with the set.
+    Url {
+        /// `https`, or `http` on this machine.
+        url: Uri,
+        /// PEM roots that its server is verified with; needed for `https`. Read afresh at each fetch.
+        ca_file: Option<PathBuf>,
+    },
+}
+
+/// Why a key set was not obtained.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// A file cannot be read.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The file of roots for `https` holds none.
+    #[error("`{path}` holds no usable root certificate")]
+    NoRoots {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The TLS library refused its settings.
+    #[error("TLS cannot be set up")]
+    Tls(#[from] rustls::Error),
+    /// No connection, or it broke.
+    #[error("no answer")]
+    Connect(#[from] hyper_util::client::legacy::Error),
+    /// The server answered, but not with a key set.
+    #[error("server answered {status}")]
+    Status {
+        /// What it said.
+        status: StatusCode,
+    },
+    /// The body broke off or is over [`JWKS_MAX_BYTES`].
+    #[error("answer broke off or has more than {JWKS_MAX_BYTES} bytes")]
+    Body,
+    /// It took longer than the deadline.
+    #[error("no complete answer within {} s", FETCH_DEADLINE.as_secs())]
+    Deadline,
+    /// What came is no key set.
+    #[error("answer is not usable")]
+    Keys(#[from] JwkError),
+}
+
+impl JwksSource {
+    /// The bytes that stand there now.
+    pub(super) async fn read(&self) -> Result<Vec<u8>, FetchError> {
+        match self {
+            // One byte more than a set may have, so that the set's own error tells about the size.
+            Self::File(path) => Ok(files::read(path, JWKS_MAX_BYTES + 1)?),
+            Self::Url { url, ca_file } => {
+                let fetch = fetch(url, ca_file.as_deref());
+                tokio::time::timeout(FETCH_DEADLINE, fetch).await.map_err(|_| FetchError::Deadline)?
+            }
+        }
+    }
+
+    /// Whether reading it is a matter of microseconds.
+    pub(super) fn is_file(&self) -> bool {
+        matches!(self, Self::File(_))
+    }
+}
+
+async fn fetch(url: &Uri, ca_file: Option<&Path>) -> Result<Vec<u8>, FetchError> {
+    // A fetch every few minutes gains nothing from a kept connection, and a fresh one follows changed roots.
+    let client: Client<_, Empty<Bytes>> =
+        Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector(ca_file)?);
+    let response = client.get(url.clone()).await?;
+    if response.status() != StatusCode::OK {
+        return Err(FetchError::Status { status: response.status() });
+    }
+    let body = Limited::new(response.into_body(), JWKS_MAX_BYTES).collect().await.map_err(|_| FetchError::Body)?;
+    Ok(body.to_bytes().to_vec())
+}
+
+fn connector(ca_file: Option<&Path>) -> Result<HttpsConnector<HttpConnector>, FetchError> {
+    let roots = ca_file.map_or_else(|| Ok(RootCertStore::empty()), roots)?;
+    let tls = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().build())
+}
+
+fn roots(path: &Path) -> Result<RootCertStore, FetchError> {
+    let text = files::read(path, BUNDLE_PEM_MAX_BYTES)?;
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(CertificateDer::pem_slice_iter(&text).flatten());
+    if roots.is_empty() { Err(FetchError::NoRoots { path: path.to_owned() }) } else { Ok(roots) }
+}

@@ -1,0 +1,119 @@
+//! The settings of `signet-ca`: from raw layers to a typed value, with everything wrong told at once.
+//!
+//! One section, one function. Reads files only to say early that they are unusable; what they hold is loaded again by
+//! whoever needs it.
+
+mod sections;
+mod settings;
+
+pub use settings::SETTINGS;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use signet_identity::TrustDomain;
+use signet_identity::der::AltName;
+use signet_runtime::config::Effective;
+use signet_runtime::telemetry::LogFormat;
+use signet_runtime::{ConfigError, Layers, Reader};
+
+use crate::authenticate::{JwksSource, TokenRules};
+use crate::profile::Profile;
+
+/// All settings, each checked.
+#[derive(Debug, Clone)]
+pub struct CaConfig {
+    /// Where granted identities live.
+    pub trust_domain: TrustDomain,
+    /// The name that this cluster's callers may send.
+    pub cluster_id: String,
+    /// Where the CA API is served.
+    pub listen: SocketAddr,
+    /// Where health and metrics are served.
+    pub admin_listen: SocketAddr,
+    /// Whether gRPC clients may ask what is served.
+    pub reflection: bool,
+    /// How to log.
+    pub log: LogConfig,
+    /// Which tokens are accepted.
+    pub tokens: TokensConfig,
+    /// Who signs.
+    pub authority: AuthorityConfig,
+    /// What stands in a leaf.
+    pub leaf: Profile,
+    /// The server's own certificate.
+    pub serving: ServingConfig,
+}
+
+/// How to log.
+#[derive(Debug, Clone)]
+pub struct LogConfig {
+    /// How lines look.
+    pub format: LogFormat,
+    /// What is written: a level, or `target=level` pairs.
+    pub level: String,
+}
+
+/// Which tokens are accepted.
+#[derive(Debug, Clone)]
+pub struct TokensConfig {
+    /// What they must say.
+    pub rules: TokenRules,
+    /// Who vouches for them.
+    pub source: JwksSource,
+    /// How often the keys are read anew.
+    pub refresh: Duration,
+}
+
+/// Who signs.
+#[derive(Debug, Clone)]
+pub struct AuthorityConfig {
+    /// Where the authority is.
+    pub source: AuthoritySource,
+    /// Life of a root that is made here.
+    pub root_ttl: Duration,
+}
+
+/// Where the authority is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AuthoritySource {
+    /// A root of our own, kept in this directory.
+    SelfSigned {
+        /// The state directory.
+        state_dir: PathBuf,
+    },
+    /// An operator's, in this directory.
+    PluggedIn {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// An operator's if any of its files is there, otherwise a root of our own: Istio's rule for `ROOT_CA_DIR`.
+    PluggedInIfThere {
+        /// Where an operator's would be.
+        dir: PathBuf,
+        /// Where our own is.
+        state_dir: PathBuf,
+    },
+}
+
+/// The server's own certificate.
+#[derive(Debug, Clone)]
+pub struct ServingConfig {
+    /// Whom it names; at least one.
+    pub names: Vec<AltName>,
+    /// How long it is valid.
+    pub ttl: Duration,
+}
+
+impl CaConfig {
+    /// Reads all settings, and gives them back as they are in force.
+    ///
+    /// # Errors
+    /// All problems together.
+    pub fn read(layers: Layers) -> Result<(Self, Effective), ConfigError> {
+        let mut reader = Reader::new(layers);
+        let config = sections::all(&mut reader);
+        reader.finish(config)
+    }
+}

@@ -1,0 +1,212 @@
+//! Each section of the settings, read and checked. Every function reads all of its keys before it gives up, so that
+//! every problem is told.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use http::Uri;
+use http::uri::Scheme;
+use rustls::pki_types::DnsName;
+use signet_identity::JwkSet;
+use signet_identity::bundle::BUNDLE_PEM_MAX_BYTES;
+use signet_identity::der::AltName;
+use signet_identity::jwk::JWKS_MAX_BYTES;
+use signet_runtime::{Reader, files};
+
+use super::{AuthorityConfig, AuthoritySource, CaConfig, LogConfig, ServingConfig, TokensConfig};
+use crate::authenticate::{JwksSource, TokenRules};
+use crate::profile::{KeyKind, Profile};
+
+/// Shortest duration that any setting may have; certificates count whole seconds.
+const DURATION_MIN: Duration = Duration::from_secs(1);
+
+/// Istiod's names and our own, for a namespace.
+const SERVING_NAMES: [&str; 4] = ["istiod", "istiod-remote", "istio-pilot", "signet-ca"];
+
+pub(super) fn all(reader: &mut Reader) -> Option<CaConfig> {
+    let trust_domain = reader.parsed_or("trust_domain", "cluster.local");
+    let cluster_id = reader.or("cluster_id", "Kubernetes");
+    let namespace: Option<String> = reader.or("namespace", "istio-system");
+    let listen = reader.or("listen", "0.0.0.0:15012");
+    let admin_listen = reader.or("admin.listen", "0.0.0.0:15014");
+    let reflection = reader.or("reflection", "false");
+    let log = log(reader);
+    let tokens = tokens(reader);
+    let authority = authority(reader);
+    let leaf = leaf(reader);
+    let serving = serving(reader, namespace.as_deref().unwrap_or_default());
+    Some(CaConfig {
+        trust_domain: trust_domain?,
+        cluster_id: cluster_id?,
+        listen: listen?,
+        admin_listen: admin_listen?,
+        reflection: reflection?,
+        log: log?,
+        tokens: tokens?,
+        authority: authority?,
+        leaf: leaf?,
+        serving: serving?,
+    })
+}
+
+fn log(reader: &mut Reader) -> Option<LogConfig> {
+    let format = reader.parsed_or("log.format", "text");
+    let level = reader.or("log.level", "info");
+    Some(LogConfig { format: format?, level: level? })
+}
+
+fn tokens(reader: &mut Reader) -> Option<TokensConfig> {
+    let issuer: Option<String> = reader.required("tokens.issuer");
+    let audiences: Option<Vec<String>> = reader.or("tokens.audiences", "istio-ca");
+    if audiences.as_ref().is_some_and(Vec::is_empty) {
+        reader.refuse("tokens.audiences", "must name at least one audience");
+    }
+    let source = jwks_source(reader);
+    let refresh = duration(reader, "tokens.jwks_refresh", "5m");
+    let require_pod = reader.or("tokens.require_pod", "true");
+    let rules = TokenRules { issuer: issuer?, audiences: audiences?, require_pod: require_pod? };
+    Some(TokensConfig { rules, source: source?, refresh: refresh? })
+}
+
+fn jwks_source(reader: &mut Reader) -> Option<JwksSource> {
+    let file: Option<PathBuf> = reader.optional("tokens.jwks_file");
+    let url: Option<Uri> = reader.parsed("tokens.jwks_url");
+    let ca_file: Option<PathBuf> = reader.optional("tokens.jwks_ca_file");
+    if let Some(path) = &ca_file {
+        readable(reader, "tokens.jwks_ca_file", path, BUNDLE_PEM_MAX_BYTES);
+    }
+    match (file, url) {
+        (Some(path), None) => {
+            let json = readable(reader, "tokens.jwks_file", &path, JWKS_MAX_BYTES + 1);
+            if let Some(Err(error)) = json.map(|json| JwkSet::from_json(&json)) {
+                reader.refuse("tokens.jwks_file", error.to_string());
+            }
+            Some(JwksSource::File(path))
+        }
+        (None, Some(url)) => {
+            if let Err(message) = check_url(&url, ca_file.is_some()) {
+                reader.refuse("tokens.jwks_url", message);
+            }
+            Some(JwksSource::Url { url, ca_file })
+        }
+        (Some(_), Some(_)) => {
+            reader.refuse("tokens.jwks_url", "set either this or `tokens.jwks_file`");
+            None
+        }
+        (None, None) => {
+            reader.refuse("tokens.jwks_file", "set this or `tokens.jwks_url`");
+            None
+        }
+    }
+}
+
+fn check_url(url: &Uri, has_roots: bool) -> Result<(), &'static str> {
+    let host = url.host().ok_or("must be a whole URL, such as https://kubernetes.default.svc/openid/v1/jwks")?;
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    let is_local = host == "localhost" || address.is_ok_and(|address| address.is_loopback());
+    match url.scheme() {
+        Some(scheme) if *scheme == Scheme::HTTPS && has_roots => Ok(()),
+        Some(scheme) if *scheme == Scheme::HTTPS => Err("https needs `tokens.jwks_ca_file`"),
+        Some(scheme) if *scheme == Scheme::HTTP && is_local => Ok(()),
+        _ => Err("must be https; http is accepted only to this machine"),
+    }
+}
+
+fn authority(reader: &mut Reader) -> Option<AuthorityConfig> {
+    let plugged_in: Option<PathBuf> = reader.optional("authority.plugged_in_dir");
+    let cacerts: Option<PathBuf> = reader.optional("authority.cacerts_dir");
+    let state_dir: Option<PathBuf> = match plugged_in {
+        Some(_) => reader.optional("authority.state_dir"),
+        None => reader.or("authority.state_dir", "/var/lib/signet-ca"),
+    };
+    let root_ttl = duration(reader, "authority.root_ttl", "87600h");
+    if plugged_in.is_some() && (cacerts.is_some() || state_dir.is_some()) {
+        let message = "goes with neither `authority.state_dir` nor `authority.cacerts_dir`";
+        reader.refuse("authority.plugged_in_dir", message);
+    }
+    let source = match (plugged_in, cacerts, state_dir) {
+        (Some(dir), ..) => AuthoritySource::PluggedIn { dir },
+        (None, Some(dir), Some(state_dir)) => AuthoritySource::PluggedInIfThere { dir, state_dir },
+        (None, None, Some(state_dir)) => AuthoritySource::SelfSigned { state_dir },
+        (None, _, None) => return None,
+    };
+    Some(AuthorityConfig { source, root_ttl: root_ttl? })
+}
+
+fn leaf(reader: &mut Reader) -> Option<Profile> {
+    let default_ttl = duration(reader, "leaf.default_ttl", "24h");
+    let max_ttl = duration(reader, "leaf.max_ttl", "2160h");
+    let over_max = reader.parsed_or("leaf.over_max", "clamp");
+    let keys: Option<Vec<KeyKind>> = list(reader, "leaf.keys", "P-256,P-384,RSA");
+    if keys.as_ref().is_some_and(Vec::is_empty) {
+        reader.refuse("leaf.keys", "must name at least one kind of key");
+    }
+    Some(Profile { default_ttl: default_ttl?, max_ttl: max_ttl?, over_max: over_max?, keys: keys? })
+}
+
+fn serving(reader: &mut Reader, namespace: &str) -> Option<ServingConfig> {
+    let mut defaults = SERVING_NAMES.map(|name| format!("{name}.{namespace}.svc")).join(",");
+    defaults.push_str(",localhost");
+    let names: Option<Vec<ServingName>> = list(reader, "serving.names", &defaults);
+    let extra: Option<Vec<ServingName>> = list(reader, "serving.extra_names", "");
+    let ttl = duration(reader, "serving.ttl", "24h");
+    let mut all: Vec<AltName> = Vec::new();
+    for ServingName(name) in names?.into_iter().chain(extra?) {
+        if !all.contains(&name) {
+            all.push(name);
+        }
+    }
+    if all.is_empty() {
+        reader.refuse("serving.names", "must hold at least one name");
+    }
+    Some(ServingConfig { names: all, ttl: ttl? })
+}
+
+/// A name that a server certificate can hold.
+struct ServingName(AltName);
+
+impl FromStr for ServingName {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        if let Ok(address) = name.parse::<IpAddr>() {
+            return Ok(Self(AltName::Ip(address)));
+        }
+        match DnsName::try_from(name) {
+            Ok(dns) => Ok(Self(AltName::Dns(dns.as_ref().to_owned()))),
+            Err(_) => Err(format!("`{name}` is neither a DNS name nor an IP address")),
+        }
+    }
+}
+
+fn list<T: FromStr<Err = String>>(reader: &mut Reader, key: &str, default: &str) -> Option<Vec<T>> {
+    let words: Vec<String> = reader.or(key, default)?;
+    let mut items = Vec::with_capacity(words.len());
+    for word in &words {
+        match word.parse() {
+            Ok(item) => items.push(item),
+            Err(message) => reader.refuse(key, message),
+        }
+    }
+    (items.len() == words.len()).then_some(items)
+}
+
+fn duration(reader: &mut Reader, key: &str, default: &str) -> Option<Duration> {
+    let duration: Duration = reader.or(key, default)?;
+    if duration < DURATION_MIN {
+        reader.refuse(key, "must be at least 1s");
+    }
+    Some(duration)
+}
+
+fn readable(reader: &mut Reader, key: &str, path: &Path, max_bytes: usize) -> Option<Vec<u8>> {
+    match files::read(path, max_bytes) {
+        Ok(bytes) => Some(bytes),
+        Err(error) => {
+            reader.refuse(key, error.to_string());
+            None
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! The issuance pipeline: one certificate request from arrival to answer.
+//!
+//! Each step consumes what the step before it proved, so their order is fixed by types, not by care. Nothing here knows
+//! about gRPC, files or Kubernetes; those live behind the fields of [`Issuer`].
+
+use std::time::{Duration, Instant};
+
+use signet_identity::{
+    CsrError, KeyAlgorithm, KeyError, Lifetime, Serial, SpiffeId, Timestamp, TrustDomain, VerifiedCsr,
+};
+use signet_runtime::Clock;
+use tokio::sync::watch;
+
+use std::sync::Arc;
+
+use crate::authenticate::{Authenticator, Caller, Credential, IdentifyError};
+use crate::authority::Authority;
+use crate::authorize::{AuthorizeError, authorize};
+use crate::metrics::{Metrics, Stage};
+use crate::profile::{Profile, ProfileError};
+
+/// What a request asks for.
+#[derive(Clone, Copy)]
+pub struct IssueRequest<'a> {
+    /// Who sends it.
+    pub credential: Credential<'a>,
+    /// The certificate request, PEM.
+    pub csr_pem: &'a str,
+    /// The wanted life in seconds; zero or less means that there is no wish.
+    pub asked_secs: i64,
+    /// The identity that the caller wants to be instead of its own.
+    pub impersonated: Option<&'a str>,
+}
+
+/// A chain that was issued, with what its record says.
+#[derive(Debug)]
+pub struct IssuedChain {
+    /// PEM: the leaf, each intermediate alone, all roots together.
+    pub chain: Vec<String>,
+    /// Who asked.
+    pub caller: Caller,
+    /// Whom the leaf names.
+    pub id: SpiffeId,
+    /// The leaf's serial.
+    pub serial: Serial,
+    /// The leaf's validity.
+    pub lifetime: Lifetime,
+    /// What kind of key it holds.
+    pub key: KeyAlgorithm,
+    /// SHA-256 over the leaf's SubjectPublicKeyInfo, hexadecimal.
+    pub key_fingerprint: String,
+    /// Time granted from now on.
+    pub granted: Duration,
+}
+
+/// Why no certificate was issued. Sorted by who has to act.
+#[derive(Debug, thiserror::Error)]
+pub enum IssueError {
+    /// The caller: its credential.
+    #[error("caller could not be identified")]
+    Unidentified(#[from] IdentifyError),
+    /// The caller: what it wants to be.
+    #[error("identity was not granted")]
+    NotGranted(#[from] AuthorizeError),
+    /// The caller: its request.
+    #[error("certificate request is unusable")]
+    Csr(#[from] CsrError),
+    /// The caller or the operator: what a leaf may say.
+    #[error("leaf would break the profile")]
+    Profile(#[from] ProfileError),
+    /// The operator.
+    #[error("certificate could not be signed")]
+    Sign(#[from] KeyError),
+}
+
+impl IssueError {
+    /// A stable word for logs and metrics.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Unidentified(error) => error.reason(),
+            Self::NotGranted(AuthorizeError::Impersonation) => "impersonation",
+            Self::Csr(_) => "csr",
+            Self::Profile(ProfileError::Key { .. }) => "csr_key",
+            Self::Profile(ProfileError::Lifetime { .. }) => "lifetime",
+            Self::Profile(ProfileError::IssuerNotValid) => "issuer_not_valid",
+            Self::Sign(_) => "sign",
+        }
+    }
+}
+
+/// Everything that issuing needs.
+#[derive(Debug)]
+pub struct Issuer {
+    /// Tells the time.
+    pub clock: Clock,
+    /// Where granted identities live.
+    pub trust_domain: TrustDomain,
+    /// Who is asking.
+    pub authenticator: Authenticator,
+    /// What stands in a leaf.
+    pub profile: Profile,
+    /// Who signs; each request holds on to the one it began with.
+    pub authority: watch::Receiver<Arc<Authority>>,
+    /// Where the time goes.
+    pub metrics: Metrics,
+}
+
+impl Issuer {
+    /// Issues one certificate.
+    ///
+    /// # Errors
+    /// Every variant of [`IssueError`]; nothing is kept of a request that failed.
+    pub async fn issue(&self, request: &IssueRequest<'_>) -> Result<IssuedChain, IssueError> {
+        let now = Timestamp::from(self.clock.now());
+        let watch = StageWatch::start(&self.metrics);
+
+        let caller = self.authenticator.identify(request.credential, now).await?;
+        let grant = authorize(&caller, &self.trust_domain, request.impersonated)?;
+        let watch = watch.end_of(Stage::Authenticate);
+
+        let csr = VerifiedCsr::from_pem(request.csr_pem.as_bytes())?;
+        let watch = watch.end_of(Stage::Csr);
+
+        let authority = self.authority.borrow().clone();
+        let template = self.profile.leaf(&grant, &csr, request.asked_secs, &authority, now)?;
+        let leaf = authority.sign(&template)?;
+        let chain = authority.chain_pem(&leaf);
+        watch.end_of(Stage::Sign);
+
+        Ok(IssuedChain {
+            chain,
+            caller,
+            id: grant.id().clone(),
+            granted: leaf.lifetime.remaining(now),
+            serial: leaf.serial,
+            lifetime: leaf.lifetime,
+            key: csr.public_key().algorithm(),
+            key_fingerprint: csr.public_key().fingerprint(),
+        })
+    }
+}
+
+/// Measures one stage after another. A stage that fails is not measured: it would make failing look fast.
+struct StageWatch<'a> {
+    metrics: &'a Metrics,
+    began: Instant,
+}
+
+impl<'a> StageWatch<'a> {
+    fn start(metrics: &'a Metrics) -> Self {
+        Self { metrics, began: Instant::now() }
+    }
+
+    fn end_of(self, stage: Stage) -> Self {
+        let now = Instant::now();
+        self.metrics.stage(stage, now.duration_since(self.began));
+        Self { began: now, ..self }
+    }
+}

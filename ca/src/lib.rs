@@ -1,0 +1,21 @@
+//! The certificate authority: a Kubernetes service-account token and a certificate request in, a short-lived SPIFFE
+//! certificate out, over the API that Istio's proxies already speak.
+//!
+//! The way of one request is [`issue`], a page. The modules around it are pure and decide (`authenticate::claims`,
+//! `authenticate::token`, [`authorize`], [`profile`], `encode`), or are thin and do the input and output (`authority`'s
+//! sources, `authenticate::jwks`, [`serving`], `server`, `service`). [`app`] is the one place where they meet.
+
+pub mod app;
+pub mod authenticate;
+pub mod authority;
+pub mod authorize;
+pub mod cli;
+pub mod config;
+mod encode;
+pub mod issue;
+pub mod metrics;
+pub mod profile;
+mod readiness;
+mod server;
+mod service;
+pub mod serving;

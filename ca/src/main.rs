@@ -1,0 +1,54 @@
+//! The life of the process: settings, build, run, wait for a signal, drain, exit code.
+
+use std::error::Error;
+use std::pin::pin;
+use std::process::ExitCode;
+
+use signet_ca::app::App;
+use signet_ca::cli::DAEMON;
+use signet_ca::config::CaConfig;
+use signet_runtime::command::{self, EXIT_CONFIG};
+use signet_runtime::shutdown::stop_signal;
+use signet_runtime::{Clock, Shutdown, tasks, telemetry};
+
+/// The daemon could not start or go on.
+const EXIT_FAILURE: u8 = 1;
+
+fn main() -> ExitCode {
+    let invocation = DAEMON.parse();
+    let (config, effective) = match CaConfig::read(invocation.layers) {
+        Ok(read) => read,
+        Err(error) => return fail(&error.to_string(), EXIT_CONFIG),
+    };
+    if invocation.check_config {
+        return command::show(&effective).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
+    }
+    if let Err(message) = telemetry::start(config.log.format, &config.log.level) {
+        return fail(&format!("`log.level`: {message}"), EXIT_CONFIG);
+    }
+    match run(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&tasks::chain(error.as_ref()), EXIT_FAILURE),
+    }
+}
+
+fn run(config: CaConfig) -> Result<(), Box<dyn Error>> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let (trigger, shutdown) = Shutdown::new();
+        let app = App::build(config, Clock::system()).await?;
+        let mut running = pin!(app.run(shutdown));
+        tokio::select! {
+            // The program goes on in `running`, whichever comes first.
+            ran = &mut running => return Ok(ran?),
+            signal = stop_signal() => tracing::info!(signal = signal?, "stopping"),
+        }
+        trigger.trigger();
+        Ok(running.await?)
+    })
+}
+
+fn fail(message: &str, status: u8) -> ExitCode {
+    command::complain(&DAEMON, message);
+    ExitCode::from(status)
+}

@@ -1,0 +1,243 @@
+//! What the authority counts: Istio's names exactly as its dashboards know them, and Signet's own.
+//!
+//! Labels come from closed sets of words, so no caller can make the list of series grow.
+
+mod expiry;
+mod grpc;
+mod plain;
+
+pub use grpc::GrpcCall;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+use signet_runtime::Clock;
+use tokio::sync::watch;
+
+use crate::authority::Authority;
+use crate::issue::IssueError;
+use expiry::Expiry;
+use grpc::GrpcMetrics;
+use plain::PlainCounter;
+
+/// Upper bounds of latency buckets, in seconds: from a quarter of a millisecond's fraction to a stalled request.
+const LATENCY_BUCKETS_SECS: [f64; 13] =
+    [0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.05, 0.25, 1.0, 5.0];
+
+/// A part of the pipeline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Credential to grant.
+    Authenticate,
+    /// Request to proof of possession.
+    Csr,
+    /// Grant and proof to chain.
+    Sign,
+}
+
+/// Why a connection did not become one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HandshakeFailure {
+    /// The TLS library refused, or the peer went away.
+    Refused,
+    /// The peer took too long.
+    Timeout,
+}
+
+/// What a signing error is called in Istio's metric.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SignErrorLabels {
+    error: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabels {
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StageLabels {
+    stage: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResultLabels {
+    result: &'static str,
+}
+
+/// All counters. Cheap to clone; clones count together.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    requests: PlainCounter,
+    authentication_failures: PlainCounter,
+    successes: PlainCounter,
+    sign_errors: Family<SignErrorLabels, PlainCounter>,
+    parsing_errors: PlainCounter,
+    id_extraction_errors: PlainCounter,
+    grpc: GrpcMetrics,
+    refusals: Family<ReasonLabels, Counter>,
+    stages: Family<StageLabels, Histogram>,
+    authenticate: Histogram,
+    csr: Histogram,
+    sign: Histogram,
+    key_refreshes: Family<ResultLabels, Counter>,
+    connections: Gauge,
+    handshake_failures: Family<ReasonLabels, Counter>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let stages: Family<StageLabels, Histogram> =
+            Family::new_with_constructor(|| Histogram::new(LATENCY_BUCKETS_SECS));
+        let stage = |stage| stages.get_or_create(&StageLabels { stage }).clone();
+        let (authenticate, csr, sign) = (stage("authenticate"), stage("csr"), stage("sign"));
+        let inner = Inner {
+            requests: PlainCounter::default(),
+            authentication_failures: PlainCounter::default(),
+            successes: PlainCounter::default(),
+            sign_errors: Family::default(),
+            parsing_errors: PlainCounter::default(),
+            id_extraction_errors: PlainCounter::default(),
+            grpc: GrpcMetrics::default(),
+            refusals: Family::default(),
+            authenticate,
+            csr,
+            sign,
+            stages,
+            key_refreshes: Family::default(),
+            connections: Gauge::default(),
+            handshake_failures: Family::default(),
+        };
+        Self { inner: Arc::new(inner) }
+    }
+}
+
+impl Metrics {
+    /// Nothing counted yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A registry that shows these counters, and when `authority` expires by `clock`.
+    pub fn registry(&self, authority: watch::Receiver<Arc<Authority>>, clock: Clock) -> Registry {
+        let mut registry = Registry::default();
+        let of = &self.inner;
+        registry.register("citadel_server_csr_count", "Requests received, before authentication", of.requests.clone());
+        registry.register(
+            "citadel_server_authentication_failure_count",
+            "Requests refused by authentication or for impersonation",
+            of.authentication_failures.clone(),
+        );
+        registry.register("citadel_server_success_cert_issuance_count", "Certificates returned", of.successes.clone());
+        registry.register(
+            "citadel_server_csr_sign_err_count",
+            "Requests that could not be signed",
+            of.sign_errors.clone(),
+        );
+        registry.register(
+            "citadel_server_csr_parsing_err_count",
+            "Kept for dashboards; such requests are counted as signing errors",
+            of.parsing_errors.clone(),
+        );
+        registry.register(
+            "citadel_server_id_extraction_err_count",
+            "Kept for dashboards; such requests are counted as authentication failures",
+            of.id_extraction_errors.clone(),
+        );
+        of.grpc.register(&mut registry);
+        self.register_own(&mut registry);
+        registry.register_collector(Box::new(Expiry::new(authority, clock)));
+        registry
+    }
+
+    fn register_own(&self, registry: &mut Registry) {
+        let of = &self.inner;
+        registry.register("signet_ca_refusals", "Requests refused, by reason", of.refusals.clone());
+        registry.register("signet_ca_stage_seconds", "Time spent in each stage of issuing", of.stages.clone());
+        registry.register("signet_ca_key_refreshes", "Attempts to read the issuer's keys", of.key_refreshes.clone());
+        registry.register("signet_ca_connections", "Connections open now", of.connections.clone());
+        registry.register(
+            "signet_ca_handshake_failures",
+            "Connections that ended before TLS was established",
+            of.handshake_failures.clone(),
+        );
+    }
+
+    /// A request came in.
+    pub fn request(&self) -> GrpcCall<'_> {
+        self.inner.requests.increment();
+        self.inner.grpc.begin()
+    }
+
+    /// A certificate was returned.
+    pub fn issued(&self) {
+        self.inner.successes.increment();
+    }
+
+    /// A request was refused.
+    pub fn refused(&self, error: &IssueError) {
+        self.inner.refusals.get_or_create(&ReasonLabels { reason: error.reason() }).inc();
+        match sign_error(error) {
+            Some(error) => self.inner.sign_errors.get_or_create(&SignErrorLabels { error }).increment(),
+            None => self.inner.authentication_failures.increment(),
+        }
+    }
+
+    pub(crate) fn stage(&self, stage: Stage, took: Duration) {
+        let histogram = match stage {
+            Stage::Authenticate => &self.inner.authenticate,
+            Stage::Csr => &self.inner.csr,
+            Stage::Sign => &self.inner.sign,
+        };
+        histogram.observe(took.as_secs_f64());
+    }
+
+    pub(crate) fn key_refresh(&self, succeeded: bool) {
+        let result = if succeeded { "ok" } else { "failed" };
+        self.inner.key_refreshes.get_or_create(&ResultLabels { result }).inc();
+    }
+
+    #[cfg(test)]
+    pub(crate) fn key_refreshes(&self, succeeded: bool) -> u64 {
+        let result = if succeeded { "ok" } else { "failed" };
+        self.inner.key_refreshes.get_or_create(&ResultLabels { result }).get()
+    }
+
+    pub(crate) fn connection_opened(&self) {
+        self.inner.connections.inc();
+    }
+
+    pub(crate) fn connection_closed(&self) {
+        self.inner.connections.dec();
+    }
+
+    pub(crate) fn handshake_failed(&self, why: HandshakeFailure) {
+        let reason = match why {
+            HandshakeFailure::Refused => "refused",
+            HandshakeFailure::Timeout => "timeout",
+        };
+        self.inner.handshake_failures.get_or_create(&ReasonLabels { reason }).inc();
+    }
+}
+
+/// Istio's word for a failure to sign; `None` for failures of authentication.
+fn sign_error(error: &IssueError) -> Option<&'static str> {
+    use crate::profile::ProfileError;
+    match error {
+        IssueError::Unidentified(_) | IssueError::NotGranted(_) => None,
+        IssueError::Csr(_) | IssueError::Profile(ProfileError::Key { .. }) => Some("CSR_ERROR"),
+        IssueError::Profile(ProfileError::Lifetime { .. }) => Some("TTL_ERROR"),
+        IssueError::Profile(ProfileError::IssuerNotValid) | IssueError::Sign(_) => Some("CERT_GEN_ERROR"),
+    }
+}

@@ -1,0 +1,164 @@
+//! Settings: what is wrong is told at once, with key and origin, and what is right arrives as it was meant.
+
+use std::fs;
+use std::time::Duration;
+
+use signet_ca::cli::DAEMON;
+use signet_ca::config::{AuthoritySource, CaConfig};
+use signet_ca::profile::{KeyKind, OverMax};
+use signet_identity::der::AltName;
+use signet_runtime::ConfigError;
+use signet_testkit::{TempDir, TokenIssuer, temp_dir};
+
+/// Reads a command line with a file (`FILE`), the issuer's keys (`JWKS`) and an environment.
+fn read(toml: &str, flags: &[&str], environment: &[(&str, &str)]) -> (Result<CaConfig, ConfigError>, TempDir) {
+    let dir = temp_dir();
+    fs::write(dir.path().join("jwks.json"), TokenIssuer::es256().jwks_json()).unwrap();
+    let place = |text: &str| text.replace("DIR", dir.path().to_str().unwrap());
+    let file = dir.path().join("ca.toml");
+    fs::write(&file, place(toml)).unwrap();
+    let words = ["signet-ca", "run", "--config", file.to_str().unwrap()].map(str::to_owned);
+    let words = words.into_iter().chain(flags.iter().map(|flag| place(flag)));
+    let matches = DAEMON.command().try_get_matches_from(words).unwrap();
+    let lookup =
+        |name: &str| environment.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+    let command = DAEMON.invocation(&matches, lookup);
+    (CaConfig::read(command.layers).map(|(config, _)| config), dir)
+}
+
+const LEAST: &str = "[tokens]\nissuer = 'k8s'\njwks_file = 'DIR/jwks.json'\n";
+
+fn good(toml: &str, flags: &[&str], environment: &[(&str, &str)]) -> CaConfig {
+    read(&format!("{LEAST}{toml}"), flags, environment).0.unwrap()
+}
+
+/// What was told, without directories.
+fn problems(toml: &str, flags: &[&str], environment: &[(&str, &str)]) -> Vec<String> {
+    let (result, dir) = read(toml, flags, environment);
+    let error = result.expect_err("there should be problems");
+    error.problems.iter().map(|p| p.to_string().replace(dir.path().to_str().unwrap(), "DIR")).collect()
+}
+
+#[test]
+fn the_least_file_gives_the_documented_defaults() {
+    let config = good("", &[], &[]);
+    assert_eq!(config.trust_domain.as_str(), "cluster.local");
+    assert_eq!(config.cluster_id, "Kubernetes");
+    assert_eq!((config.listen.port(), config.admin_listen.port()), (15012, 15014));
+    assert!(!config.reflection);
+    assert_eq!(config.tokens.rules.audiences, ["istio-ca"]);
+    assert!(config.tokens.rules.require_pod);
+    assert_eq!(config.tokens.refresh, Duration::from_secs(300));
+    assert_eq!(config.authority.source, AuthoritySource::SelfSigned { state_dir: "/var/lib/signet-ca".into() });
+    assert_eq!(config.authority.root_ttl, Duration::from_secs(87_600 * 3600));
+    assert_eq!(config.leaf.default_ttl, Duration::from_secs(86_400));
+    assert_eq!(config.leaf.max_ttl, Duration::from_secs(2160 * 3600));
+    assert_eq!(config.leaf.over_max, OverMax::Clamp);
+    assert_eq!(config.leaf.keys, [KeyKind::P256, KeyKind::P384, KeyKind::Rsa]);
+    assert_eq!(config.serving.ttl, Duration::from_secs(86_400));
+    let names: Vec<_> = config.serving.names.iter().map(|name| format!("{name:?}")).collect();
+    let wanted = ["istiod", "istiod-remote", "istio-pilot", "signet-ca"];
+    assert_eq!(names[..4], wanted.map(|name| format!("Dns(\"{name}.istio-system.svc\")")));
+    assert_eq!(names[4..], ["Dns(\"localhost\")"]);
+}
+
+#[test]
+fn istios_environment_is_honoured_and_flags_win() {
+    let environment = [
+        ("TRUST_DOMAIN", "example.org"),
+        ("CLUSTER_ID", "west"),
+        ("POD_NAMESPACE", "mesh"),
+        ("TOKEN_AUDIENCES", "istio-ca, vault"),
+        ("ROOT_CA_DIR", "/etc/cacerts"),
+        ("CITADEL_SELF_SIGNED_CA_CERT_TTL", "1h0m0s"),
+        ("DEFAULT_WORKLOAD_CERT_TTL", "12h"),
+        ("MAX_WORKLOAD_CERT_TTL", "48h0m0s"),
+        ("ISTIOD_CUSTOM_HOST", "a.example.org,istiod.mesh.svc"),
+    ];
+    let config = good("", &["--leaf.default_ttl", "10m"], &environment);
+    assert_eq!(config.trust_domain.as_str(), "example.org");
+    assert_eq!(config.cluster_id, "west");
+    assert_eq!(config.tokens.rules.audiences, ["istio-ca", "vault"]);
+    let (dir, state_dir) = ("/etc/cacerts".into(), "/var/lib/signet-ca".into());
+    assert_eq!(config.authority.source, AuthoritySource::PluggedInIfThere { dir, state_dir });
+    assert_eq!(config.authority.root_ttl, Duration::from_secs(3600));
+    assert_eq!(config.leaf.default_ttl, Duration::from_secs(600));
+    assert_eq!(config.leaf.max_ttl, Duration::from_secs(48 * 3600));
+    assert!(config.serving.names.contains(&AltName::Dns("a.example.org".to_owned())));
+    assert_eq!(config.serving.names.len(), 6, "a name given twice is there once");
+}
+
+#[test]
+fn everything_wrong_is_told_at_once_with_key_and_origin() {
+    let toml = "trust_domain = 'Example.org'\nlisten = '15012'\nlisten_adress = 'x'\nreflection = 'maybe'\n\
+                [tokens]\naudiences = []\njwks_file = 'DIR/absent.json'\njwks_refresh = '10'\n\
+                [leaf]\nmax_ttl = '0s'\nover_max = 'ignore'\nkeys = ['DSA']\n\
+                [serving]\nnames = ['not a name']\n[log]\nformat = 3\n";
+    let told = problems(toml, &["--serving.ttl", "soon"], &[("DEFAULT_WORKLOAD_CERT_TTL", "a day")]);
+    let wanted = [
+        "`trust_domain` (DIR/ca.toml:1): trust domain holds 'E' at byte 0, only a-z, 0-9, `.`, `-` and `_` are accepted",
+        "`listen` (DIR/ca.toml:2): `15012` is not an address with port, such as 0.0.0.0:15012 or [::]:15012",
+        "`reflection` (DIR/ca.toml:4): `maybe` is not true or false",
+        "`log.format` (DIR/ca.toml:16): `3` is not text",
+        "`tokens.issuer` (default): must be set to text",
+        "`tokens.audiences` (DIR/ca.toml:6): must name at least one audience",
+        "`tokens.jwks_file` (DIR/ca.toml:7): cannot open `DIR/absent.json`: No such file or directory (os error 2)",
+        "`tokens.jwks_refresh` (DIR/ca.toml:8): `10` is not a duration such as 500ms, 30s, 24h or 1h30m",
+        "`leaf.default_ttl` (environment DEFAULT_WORKLOAD_CERT_TTL): `a day` is not a duration such as 500ms, 30s, 24h \
+         or 1h30m",
+        "`leaf.max_ttl` (DIR/ca.toml:10): must be at least 1s",
+        "`leaf.over_max` (DIR/ca.toml:11): `ignore` is not `clamp` or `refuse`",
+        "`leaf.keys` (DIR/ca.toml:12): `DSA` is no kind of key, use `P-256`, `P-384`, `RSA` or `Ed25519`",
+        "`serving.names` (DIR/ca.toml:14): `not a name` is neither a DNS name nor an IP address",
+        "`serving.ttl` (flag --serving-ttl): `soon` is not a duration such as 500ms, 30s, 24h or 1h30m",
+        "`listen_adress` (DIR/ca.toml:3): unknown key",
+    ];
+    assert_eq!(told.len(), wanted.len(), "{told:#?}");
+    for (told, wanted) in told.iter().zip(wanted) {
+        assert!(told.starts_with(wanted), "{told}\n{wanted}");
+    }
+}
+
+fn check_problem(toml: &str, wanted: &str) {
+    let told = problems(&format!("tokens.issuer = 'k8s'\n{toml}"), &[], &[]);
+    assert_eq!(told.len(), 1, "{told:#?}");
+    assert!(told[0].contains(wanted), "{told:#?}");
+}
+
+#[test]
+fn keys_come_from_one_place_that_can_be_trusted() {
+    check_problem("", "set this or `tokens.jwks_url`");
+    let both = "tokens.jwks_file = 'DIR/jwks.json'\ntokens.jwks_url = 'http://localhost/'";
+    check_problem(both, "set either this or `tokens.jwks_file`");
+    check_problem("tokens.jwks_file = 'DIR/ca.toml'", "key set is not a JSON object with a `keys` list");
+    check_problem("tokens.jwks_url = 'https://api/jwks'", "https needs `tokens.jwks_ca_file`");
+    check_problem("tokens.jwks_url = 'http://api/jwks'", "http is accepted only to this machine");
+    check_problem("tokens.jwks_url = 'http://10.0.0.1/'", "http is accepted only to this machine");
+    check_problem("tokens.jwks_url = 'http://localhost.evil/'", "http is accepted only to this machine");
+    check_problem("tokens.jwks_url = 'ftp://localhost/'", "must be https");
+    check_problem("tokens.jwks_url = '/jwks'", "must be a whole URL");
+    let absent = "tokens.jwks_url = 'https://api/'\ntokens.jwks_ca_file = 'DIR/absent'";
+    check_problem(absent, "`tokens.jwks_ca_file` (DIR/ca.toml:3): cannot open");
+    for local in ["http://localhost:8001/", "http://127.0.0.1/", "http://127.3.2.1:80/x", "http://[::1]:80/"] {
+        let (result, _dir) = read(&format!("tokens.issuer = 'k8s'\ntokens.jwks_url = '{local}'\n"), &[], &[]);
+        result.expect(local);
+    }
+}
+
+#[test]
+fn one_authority_is_named_without_ambiguity() {
+    let plugged = "tokens.jwks_file = 'DIR/jwks.json'\nauthority.plugged_in_dir = '/a'\n";
+    check_problem(&format!("{plugged}authority.state_dir = '/b'"), "goes with neither `authority.state_dir` nor");
+    check_problem(&format!("{plugged}authority.cacerts_dir = '/b'"), "goes with neither `authority.state_dir` nor");
+    let config = good("", &["--authority.plugged_in_dir", "/a"], &[]);
+    assert_eq!(config.authority.source, AuthoritySource::PluggedIn { dir: "/a".into() });
+}
+
+#[test]
+fn a_missing_file_of_settings_is_told_with_everything_else() {
+    let matches =
+        DAEMON.command().try_get_matches_from(["signet-ca", "run", "--config", "/nonexistent/ca.toml"]).unwrap();
+    let error = CaConfig::read(DAEMON.invocation(&matches, |_| None).layers).unwrap_err();
+    assert!(error.problems[0].to_string().contains("cannot open `/nonexistent/ca.toml`"), "{error}");
+    assert_eq!(error.problems.len(), 3);
+}

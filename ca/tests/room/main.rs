@@ -1,0 +1,28 @@
+//! The room's public face: a server in this process on loopback, real TLS, a gRPC client, and what comes back.
+
+#[cfg(test)]
+mod config;
+#[cfg(test)]
+mod headers;
+#[cfg(test)]
+mod issuing;
+#[cfg(test)]
+mod keys;
+#[cfg(test)]
+mod lab;
+#[cfg(test)]
+mod lifetimes;
+#[cfg(test)]
+mod metrics;
+#[cfg(test)]
+mod plugged_in;
+#[cfg(test)]
+mod process;
+#[cfg(test)]
+mod requests;
+#[cfg(test)]
+mod serving;
+#[cfg(test)]
+mod state_dir;
+#[cfg(test)]
+mod tokens;

@@ -1,0 +1,236 @@
+//! The program itself: its exit codes, its signals, what it logs, and what being killed costs.
+
+use std::fs::{self, File};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use signet_ca::authority::Authority;
+use signet_identity::{PrivateKey, csr};
+use signet_proto::istio_ca::istio_certificate_service_client::IstioCertificateServiceClient;
+use signet_testkit::{TempDir, TokenIssuer, temp_dir};
+use tonic::transport::{Certificate as TlsRoot, ClientTlsConfig, Endpoint};
+
+use crate::lab::{HOUR, WEB, now, request};
+
+/// A running program, which writes its log into a file, as no pipe can make it wait; killed when dropped.
+struct Program {
+    child: Child,
+    log: PathBuf,
+    /// Lines of the log that were looked at.
+    seen: usize,
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn command(dir: &Path, issuer: &TokenIssuer) -> Command {
+    let jwks = dir.join("jwks.json");
+    fs::write(&jwks, issuer.jwks_json()).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_signet-ca"));
+    command.env_clear().arg("run").args(["--admin.listen", "127.0.0.1:0"]);
+    command.args(["--tokens.issuer", issuer.issuer()]).arg("--tokens.jwks_file").arg(jwks);
+    command.arg("--authority.state_dir").arg(dir.join("state")).args(["--log.format", "json"]);
+    command
+}
+
+impl Program {
+    fn start(dir: &Path, issuer: &TokenIssuer, flags: &[&str]) -> Self {
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let log = dir.join(format!("log-{}", NUMBER.fetch_add(1, Ordering::Relaxed)));
+        let mut command = command(dir, issuer);
+        command.args(["--listen", "127.0.0.1:0"]).args(flags).stderr(File::create(&log).unwrap());
+        Self { child: command.spawn().unwrap(), log, seen: 0 }
+    }
+
+    /// Waits for the next line of the log with `message`.
+    fn wait_for(&mut self, message: &str) -> Value {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        loop {
+            let said = self.said();
+            for line in said.lines().skip(self.seen) {
+                let Ok(line) = serde_json::from_str::<Value>(line) else { break };
+                self.seen += 1;
+                if line["message"] == message {
+                    return line;
+                }
+            }
+            assert!(Instant::now() < deadline, "waited in vain for `{message}`: {said}");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn said(&self) -> String {
+        fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// Sends SIGTERM and gives exit code and everything said.
+    fn terminate(mut self) -> (Option<i32>, String) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        let code = self.child.wait().unwrap().code();
+        (code, self.said())
+    }
+}
+
+fn address(line: &Value, key: &str) -> SocketAddr {
+    line[key].as_str().unwrap().parse().unwrap()
+}
+
+fn lab() -> (TempDir, TokenIssuer) {
+    (temp_dir(), TokenIssuer::es256())
+}
+
+#[tokio::test]
+async fn it_says_where_it_listens_and_stops_in_peace_when_told_to() {
+    let (dir, issuer) = lab();
+    let mut program = Program::start(dir.path(), &issuer, &[]);
+    let line = program.wait_for("serving");
+    let admin = address(&line, "admin");
+    assert_eq!(crate::lab::http_get(admin, "/healthz/live").await.0, 200);
+    let (code, said) = program.terminate();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("SIGTERM"), "{said}");
+}
+
+#[test]
+fn good_settings_are_shown_and_bad_ones_explained() {
+    let (dir, issuer) = lab();
+    let good = command(dir.path(), &issuer).arg("--check-config").output().unwrap();
+    let shown = String::from_utf8(good.stdout).unwrap();
+    assert_eq!(good.status.code(), Some(0));
+    assert!(shown.contains("trust_domain = \"cluster.local\"  # default\n"), "{shown}");
+    assert!(shown.contains("admin.listen = \"127.0.0.1:0\"  # flag --admin-listen\n"), "{shown}");
+    assert!(!dir.path().join("state").exists(), "checking settings makes no root");
+
+    let bad = command(dir.path(), &issuer).args(["--check-config", "--leaf-max-ttl", "x"]).output().unwrap();
+    assert_eq!(bad.status.code(), Some(2));
+    assert!(String::from_utf8(bad.stderr).unwrap().contains("`leaf.max_ttl` (flag --leaf-max-ttl)"));
+    assert!(bad.stdout.is_empty());
+}
+
+#[test]
+fn a_start_that_fails_says_why_and_ends_with_one() {
+    let (dir, issuer) = lab();
+    fs::create_dir(dir.path().join("state")).unwrap();
+    fs::write(dir.path().join("state/authority.pem"), "half").unwrap();
+    let output = command(dir.path(), &issuer).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("state/authority.pem` cannot be read as PEM: no PEM block found"), "{said}");
+
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let (dir, issuer) = lab();
+    let output = command(dir.path(), &issuer).args(["--listen", &address]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains(&format!("cannot listen on {address}: Address already in use")), "{said}");
+}
+
+async fn ask(listen: SocketAddr, root: &str, token: &str, csr: &str) -> Result<Vec<String>, tonic::Status> {
+    let tls = ClientTlsConfig::new().ca_certificate(TlsRoot::from_pem(root)).domain_name("localhost");
+    let endpoint = Endpoint::from_shared(format!("https://{listen}")).unwrap().tls_config(tls).unwrap();
+    let mut client = IstioCertificateServiceClient::new(endpoint.connect().await.unwrap());
+    Ok(client.create_certificate(request(token, csr, 60)).await?.into_inner().cert_chain)
+}
+
+#[tokio::test]
+async fn no_secret_is_logged_even_when_everything_is() {
+    let (dir, issuer) = lab();
+    let mut program = Program::start(dir.path(), &issuer, &["--log.level", "trace"]);
+    let listen = address(&program.wait_for("serving"), "listen");
+    let root = fs::read_to_string(dir.path().join("state/root-cert.pem")).unwrap();
+    let key = PrivateKey::generate_p256().unwrap();
+    let csr = csr::create(&key, &WEB.parse().unwrap()).unwrap();
+    let good = issuer.token("shop", "web", now(), HOUR);
+    let expired = issuer.token("shop", "web", now().minus(2 * HOUR), HOUR);
+    ask(listen, &root, &good, &csr).await.unwrap();
+    ask(listen, &root, &expired, &csr).await.unwrap_err();
+    ask(listen, &root, &good, &csr.replace('A', "B")).await.unwrap_err();
+
+    let (_, said) = program.terminate();
+    assert!(said.contains("certificate issued") && said.contains("token_expired"), "{said}");
+    let state = fs::read_to_string(dir.path().join("state/authority.pem")).unwrap();
+    let secrets = good.split('.').chain(expired.split('.')).chain(csr.lines()).chain(state.lines().take(4));
+    for secret in secrets.filter(|line| line.len() > 20 && !line.starts_with("-----")) {
+        // Headers of tokens are alike and hold no secret.
+        if good.starts_with(secret) {
+            continue;
+        }
+        assert!(!said.contains(secret), "the log holds {secret}");
+    }
+}
+
+#[tokio::test]
+async fn an_issue_is_logged_with_everything_that_identifies_it() {
+    let (dir, issuer) = lab();
+    let mut program = Program::start(dir.path(), &issuer, &[]);
+    let listen = address(&program.wait_for("serving"), "listen");
+    let root = fs::read_to_string(dir.path().join("state/root-cert.pem")).unwrap();
+    let key = PrivateKey::generate_p256().unwrap();
+    let csr = csr::create(&key, &WEB.parse().unwrap()).unwrap();
+    let chain = ask(listen, &root, &issuer.token("shop", "web", now(), HOUR), &csr).await.unwrap();
+    let leaf = crate::lab::certificates(&chain[0]).remove(0);
+    let line = program.wait_for("certificate issued");
+    for (field, wanted) in [
+        ("level", "INFO"),
+        ("identity", WEB),
+        ("serial", &leaf.serial().to_string()),
+        ("namespace", "shop"),
+        ("service_account", "web"),
+        ("pod", "web-1"),
+        ("node", "node-1"),
+        ("key", "P-256"),
+        ("key_fingerprint", &key.public().fingerprint()),
+        ("not_after", &leaf.lifetime().not_after().to_string()),
+    ] {
+        assert_eq!(line[field], wanted, "{field}: {line}");
+    }
+    assert_eq!(
+        (line["asked_secs"].as_i64(), line["peer"].as_str().map(|p| p.starts_with("127.0.0.1:"))),
+        (Some(60), Some(true))
+    );
+    for field in ["pod_uid", "token_id", "request_id"] {
+        assert!(line[field].as_str().is_some_and(|value| value.len() > 8), "{field}: {line}");
+    }
+    assert!(line["latency_us"].as_u64().unwrap() > 0 && line["granted_secs"].as_u64().unwrap() <= 60);
+}
+
+#[test]
+fn killed_at_any_moment_of_its_first_start_it_comes_back_with_one_root() {
+    for delay in 0..30 {
+        let (dir, issuer) = lab();
+        let mut child =
+            command(dir.path(), &issuer).args(["--listen", "127.0.0.1:0"]).stderr(Stdio::null()).spawn().unwrap();
+        thread::sleep(Duration::from_millis(delay));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let state = dir.path().join("state");
+        let before = fs::read(state.join("authority.pem")).ok();
+        let open = || Authority::self_signed(&state, &"cluster.local".parse().unwrap(), HOUR, now()).unwrap();
+        let root = open().certificate().der().to_vec();
+        assert_eq!(open().certificate().der(), root);
+        let after = fs::read(state.join("authority.pem")).unwrap();
+        assert!(before.is_none_or(|before| before == after), "after {delay} ms the root was replaced");
+    }
+}
+
+#[test]
+fn two_that_start_at_once_serve_under_one_root() {
+    let (dir, issuer) = lab();
+    let mut programs = [(); 2].map(|()| Program::start(dir.path(), &issuer, &[]));
+    let serials = programs.each_mut().map(|program| program.wait_for("authority loaded")["serial"].clone());
+    programs.each_mut().iter_mut().for_each(|program| {
+        program.wait_for("serving");
+    });
+    assert_eq!(serials[0], serials[1]);
+}
