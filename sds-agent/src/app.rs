@@ -1,0 +1,93 @@
+//! The one place where the parts are put together.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use signet_runtime::{Admin, Clock, Health, Shutdown, TaskError, Tasks};
+
+use crate::ca_client::CaClient;
+use crate::config::Config;
+use crate::files::FileWriter;
+use crate::metrics::Metrics;
+use crate::rotation::Policy;
+use crate::rotator::Rotator;
+use crate::sds::{BindError, SdsListener, server};
+use crate::secrets;
+
+/// Time that tasks have to stop before they are cut.
+const STOP_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Why the agent could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The SDS socket cannot be served.
+    #[error(transparent)]
+    Socket(#[from] BindError),
+    /// The admin address cannot be served.
+    #[error("cannot listen on `{address}` (admin.listen)")]
+    Admin {
+        /// The address.
+        address: SocketAddr,
+        /// What the operating system said.
+        source: io::Error,
+    },
+}
+
+/// A started agent.
+#[derive(Debug)]
+pub struct Agent {
+    tasks: Tasks,
+    shutdown: Shutdown,
+    admin_address: SocketAddr,
+}
+
+impl Agent {
+    /// Binds the sockets and starts every task. What must hold for the process to be of use is checked here; a CA that
+    /// cannot be reached is not among it.
+    ///
+    /// # Errors
+    /// Every variant of [`StartError`].
+    pub async fn start(config: &Config, clock: Clock, shutdown: Shutdown) -> Result<Self, StartError> {
+        let (health, metrics) = (Health::new(), Metrics::new());
+        let admin_failed = |source| StartError::Admin { address: config.admin_listen, source };
+        let listener = SdsListener::bind(&config.sds, health.part("sds"), metrics.clone())?;
+        let admin = Admin::bind(config.admin_listen).await.map_err(admin_failed)?;
+        let admin_address = admin.address().map_err(admin_failed)?;
+        let (writer, reader) = secrets::channel();
+
+        let mut tasks = Tasks::new();
+        tasks.start("admin", admin.serve(health.clone(), metrics.registry(&clock), shutdown.clone()));
+        tasks.start("sds", server::serve(listener, reader.clone(), metrics.clone(), shutdown.clone()));
+        if let Some(dir) = config.output_dir.clone() {
+            let files = FileWriter::new(dir, reader, clock.clone(), health.part("files"), metrics.clone());
+            tasks.start("files", files.run(shutdown.clone()));
+        }
+        let ca = CaClient::new(config, clock.clone(), metrics.clone());
+        let policy = Policy { ratio: config.identity.renew_ratio, jitter: config.identity.renew_jitter };
+        let rotator = Rotator::new(ca, writer, clock, health.part("identity"), metrics);
+        tasks.start("rotator", rotator.run(policy, shutdown.clone()));
+        Ok(Self { tasks, shutdown, admin_address })
+    }
+
+    /// Where health and metrics are served.
+    pub fn admin_address(&self) -> SocketAddr {
+        self.admin_address
+    }
+
+    /// Waits until shutdown begins or a task fails.
+    ///
+    /// # Errors
+    /// The failure.
+    pub async fn watch(&mut self) -> Result<(), TaskError> {
+        self.tasks.watch(&self.shutdown).await
+    }
+
+    /// Joins all tasks after shutdown has begun.
+    ///
+    /// # Errors
+    /// The first failure, or which tasks had to be cut.
+    pub async fn stop(self) -> Result<(), TaskError> {
+        self.tasks.join(STOP_DEADLINE).await
+    }
+}

@@ -1,0 +1,249 @@
+//! The agent's settings: which exist, where they may be written, and what they become.
+//!
+//! One table names every setting once, so file, environment, flags and help cannot drift apart. Knows nothing of what
+//! the settings are used for beyond their types and bounds.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use http::uri::Authority;
+use signet_identity::{Namespace, ServiceAccount, TrustDomain};
+use signet_runtime::config::Effective;
+use signet_runtime::telemetry::LogFormat;
+use signet_runtime::{ConfigError, Layers, Reader};
+
+mod setting;
+mod values;
+
+pub use setting::SETTINGS;
+pub use values::{CaAddress, CaHeader, HeaderError, ServerName, SocketMode, Uid, ValueError};
+
+/// Environment variables with this prefix become headers of every request to the CA.
+pub const CA_HEADER_PREFIX: &str = "CA_HEADER_";
+
+/// Longest lifetime that may be asked for.
+const TTL_MAX: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+
+/// Shortest lifetime that may be asked for: the wire counts whole seconds.
+const TTL_MIN: Duration = Duration::from_secs(1);
+
+/// Longest deadline of one call to the CA.
+const DEADLINE_MAX: Duration = Duration::from_secs(120);
+
+/// Everything that the agent can be told.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Whose identity, how long, when renewed.
+    pub identity: IdentityConfig,
+    /// Where the CA is and how it is trusted.
+    pub ca: CaConfig,
+    /// The credential shown to the CA.
+    pub token: TokenConfig,
+    /// The socket for proxies.
+    pub sds: SdsConfig,
+    /// Where key, chain and roots are written as files, if at all.
+    pub output_dir: Option<PathBuf>,
+    /// Where liveness, readiness and metrics are served.
+    pub admin_listen: SocketAddr,
+    /// How the process talks.
+    pub log: LogConfig,
+}
+
+/// Whose identity, how long, when renewed.
+#[derive(Debug, Clone)]
+pub struct IdentityConfig {
+    /// The trust domain that the identity must belong to.
+    pub trust_domain: TrustDomain,
+    /// The namespace that the identity must name; the token's own when unset.
+    pub namespace: Option<Namespace>,
+    /// The service account that the identity must name; the token's own when unset.
+    pub service_account: Option<ServiceAccount>,
+    /// The lifetime asked for; the CA may give less.
+    pub ttl: Duration,
+    /// The share of life that is left when renewal begins, between 0 and 1.
+    pub renew_ratio: f64,
+    /// How far that share is moved at random to either side, between 0 and 1.
+    pub renew_jitter: f64,
+}
+
+/// Where the CA is and how it is trusted.
+#[derive(Debug, Clone)]
+pub struct CaConfig {
+    /// Host and port; always spoken to over TLS.
+    pub address: CaAddress,
+    /// PEM file with the roots that its serving certificate must chain to; read again at each call.
+    pub root_file: PathBuf,
+    /// The name that its serving certificate must carry.
+    pub server_name: ServerName,
+    /// What to say in the `ClusterID` header, if anything.
+    pub cluster_id: Option<String>,
+    /// Time for one call, connecting included.
+    pub deadline: Duration,
+    /// More headers.
+    pub headers: Vec<CaHeader>,
+}
+
+/// The credential shown to the CA.
+#[derive(Debug, Clone)]
+pub struct TokenConfig {
+    /// The projected service account token; read again at each call.
+    pub file: PathBuf,
+    /// The audience that the token must have been made for.
+    pub audience: String,
+}
+
+/// The socket for proxies.
+#[derive(Debug, Clone)]
+pub struct SdsConfig {
+    /// Its path.
+    pub socket: PathBuf,
+    /// Its file mode.
+    pub mode: SocketMode,
+    /// Users that may connect beside the agent's own and root.
+    pub allowed_uids: Vec<u32>,
+}
+
+/// How the process talks.
+#[derive(Debug, Clone)]
+pub struct LogConfig {
+    /// Text or JSON.
+    pub format: LogFormat,
+    /// A level or a list of `target=level` pairs.
+    pub level: String,
+}
+
+/// Reads all settings, and the `CA_HEADER_` variables given as name (without prefix) and value.
+///
+/// # Errors
+/// Everything that is wrong, at once.
+pub fn load(layers: Layers, headers: &[(String, String)]) -> Result<(Config, Effective), ConfigError> {
+    let mut reader = Reader::new(layers);
+    let root = reader.or("root_dir", "/").unwrap_or_else(|| PathBuf::from("/"));
+    let identity = identity(&mut reader);
+    let ca = ca(&mut reader, &root, headers);
+    let token = token(&mut reader, &root);
+    let sds = sds(&mut reader, &root);
+    let output_dir = reader.optional("files.output_dir");
+    let admin_listen = reader.or("admin.listen", "127.0.0.1:15020");
+    let log = log(&mut reader);
+    let config = (|| {
+        Some(Config {
+            identity: identity?,
+            ca: ca?,
+            token: token?,
+            sds: sds?,
+            output_dir,
+            admin_listen: admin_listen?,
+            log: log?,
+        })
+    })();
+    reader.finish(config)
+}
+
+fn identity(reader: &mut Reader) -> Option<IdentityConfig> {
+    let trust_domain = reader.parsed_or("trust_domain", "cluster.local");
+    let namespace = reader.parsed("namespace");
+    let service_account = reader.parsed("service_account");
+    let ttl = bounded(reader, "identity.ttl", "24h", TTL_MIN, TTL_MAX);
+    let renew_ratio = share(reader, "identity.renew_ratio", "0.5");
+    let renew_jitter = share(reader, "identity.renew_jitter", "0.1");
+    Some(IdentityConfig {
+        trust_domain: trust_domain?,
+        namespace,
+        service_account,
+        ttl: ttl?,
+        renew_ratio: renew_ratio?,
+        renew_jitter: renew_jitter?,
+    })
+}
+
+fn ca(reader: &mut Reader, root: &Path, headers: &[(String, String)]) -> Option<CaConfig> {
+    // Asked for as text first, so that a missing address is told in the words of the others.
+    let address = reader.required::<String>("ca.address").and_then(|text| {
+        let address = text.parse::<CaAddress>();
+        address.map_err(|error| reader.refuse("ca.address", error.to_string())).ok()
+    });
+    let root_file = path(reader, "ca.root_file", root, "var/run/secrets/istio/root-cert.pem");
+    let server_name = match &address {
+        Some(address) => reader.parsed_or("ca.server_name", address.host()),
+        None => reader.parsed("ca.server_name"),
+    };
+    let cluster_id = reader.optional::<String>("ca.cluster_id");
+    if let Some(error) = cluster_id.as_ref().and_then(|id| CaHeader::new("clusterid", id).err()) {
+        reader.refuse("ca.cluster_id", error.to_string());
+    }
+    let deadline = bounded(reader, "ca.deadline", "10s", Duration::from_millis(100), DEADLINE_MAX);
+    let headers = headers.iter().filter_map(|(name, value)| {
+        let header = CaHeader::new(name, value);
+        header.map_err(|error| reader.refuse(&format!("{CA_HEADER_PREFIX}{name}"), error.to_string())).ok()
+    });
+    let headers = headers.collect();
+    Some(CaConfig {
+        address: address?,
+        root_file: root_file?,
+        server_name: server_name?,
+        cluster_id,
+        deadline: deadline?,
+        headers,
+    })
+}
+
+fn token(reader: &mut Reader, root: &Path) -> Option<TokenConfig> {
+    let file = path(reader, "token.file", root, "var/run/secrets/tokens/istio-token");
+    let audience = reader.or("token.audience", "istio-ca");
+    Some(TokenConfig { file: file?, audience: audience? })
+}
+
+fn sds(reader: &mut Reader, root: &Path) -> Option<SdsConfig> {
+    let socket = path(reader, "sds.socket", root, "var/run/secrets/workload-spiffe-uds/socket");
+    let mode = reader.parsed_or("sds.mode", "0600");
+    let words = reader.optional::<Vec<String>>("sds.allowed_uids").unwrap_or_default();
+    let allowed_uids = words.iter().filter_map(|word| match word.parse::<Uid>() {
+        Ok(uid) => Some(uid.0),
+        Err(error) => {
+            reader.refuse("sds.allowed_uids", error.to_string());
+            None
+        }
+    });
+    let allowed_uids = allowed_uids.collect();
+    Some(SdsConfig { socket: socket?, mode: mode?, allowed_uids })
+}
+
+fn log(reader: &mut Reader) -> Option<LogConfig> {
+    let format = reader.parsed_or("log.format", "text");
+    let level = reader.or("log.level", "info");
+    Some(LogConfig { format: format?, level: level? })
+}
+
+fn path(reader: &mut Reader, key: &str, root: &Path, default: &str) -> Option<PathBuf> {
+    reader.or(key, &root.join(default).to_string_lossy())
+}
+
+fn bounded(reader: &mut Reader, key: &str, default: &str, min: Duration, max: Duration) -> Option<Duration> {
+    let span = reader.or::<Duration>(key, default)?;
+    if (min..=max).contains(&span) {
+        return Some(span);
+    }
+    reader.refuse(key, format!("`{span:?}` is out of bounds, {min:?} to {max:?} are accepted"));
+    None
+}
+
+fn share(reader: &mut Reader, key: &str, default: &str) -> Option<f64> {
+    let share = reader.or::<f64>(key, default)?;
+    if (0.0..=1.0).contains(&share) {
+        return Some(share);
+    }
+    reader.refuse(key, format!("`{share}` is out of bounds, 0 to 1 are accepted"));
+    None
+}
+
+impl CaAddress {
+    /// The authority of the CA's URL.
+    pub fn authority(&self) -> &Authority {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests;

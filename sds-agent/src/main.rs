@@ -1,0 +1,73 @@
+//! The life of the agent's process: settings, start, run until told to stop, stop, exit code.
+
+use std::process::ExitCode;
+
+use sds_agent::app::Agent;
+use sds_agent::config::{self, Config};
+use signet_runtime::command::{self, EXIT_CONFIG, Invocation};
+use signet_runtime::{Clock, Shutdown, TaskError, shutdown, tasks, telemetry};
+
+mod cli;
+
+use cli::DAEMON;
+
+fn main() -> ExitCode {
+    let Invocation { layers, check_config } = DAEMON.parse();
+    let (config, effective) = match config::load(layers, &cli::ca_headers()) {
+        Ok(loaded) => loaded,
+        Err(error) => return complain(&error.to_string(), EXIT_CONFIG),
+    };
+    if check_config {
+        return match command::show(&effective) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        };
+    }
+    if let Err(error) = telemetry::start(config.log.format, &config.log.level) {
+        return complain(&format!("`log.level`: {error}"), EXIT_CONFIG);
+    }
+    // A second provider cannot be installed; the first one is then as good, since only one is compiled in.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    // One thread: the agent waits nearly all the time, and every thread would cost memory.
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return complain(&format!("cannot start: {error}"), 1),
+    };
+    runtime.block_on(run(&config))
+}
+
+async fn run(config: &Config) -> ExitCode {
+    let (trigger, shutdown) = Shutdown::new();
+    let mut agent = match Agent::start(config, Clock::system(), shutdown).await {
+        Ok(agent) => agent,
+        Err(error) => return complain(&tasks::chain(&error), 1),
+    };
+    tracing::info!(socket = %config.sds.socket.display(), admin = %agent.admin_address(), "serving");
+    let failed = tokio::select! {
+        // Both arms end the process, so nothing that is lost is missed.
+        ended = agent.watch() => ended.inspect_err(|error| tracing::error!(%error, "cannot go on")).is_err(),
+        signal = shutdown::stop_signal() => {
+            tracing::info!(signal = signal.unwrap_or("unknown"), "stopping");
+            false
+        }
+    };
+    trigger.trigger();
+    match agent.stop().await {
+        Ok(()) if !failed => ExitCode::SUCCESS,
+        Ok(()) => ExitCode::FAILURE,
+        // A proxy that does not read its streams to the end must not make our end a failure.
+        Err(TaskError::Stuck { names }) if !failed => {
+            tracing::warn!(names, "connections were still open and have been cut off");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            tracing::error!(%error, "did not stop in good order");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn complain(message: &str, code: u8) -> ExitCode {
+    command::complain(&DAEMON, message);
+    ExitCode::from(code)
+}

@@ -1,0 +1,12 @@
+//! The agent's face: a real socket and a real SDS client on one side, a CA that does as it is told on the other.
+
+#![cfg(test)]
+
+mod bad_requests;
+mod ca_answers;
+mod outages;
+mod output_files;
+mod process;
+mod protocol;
+mod support;
+mod tokens;
