@@ -1,0 +1,60 @@
+//! `cargo xtask bench NAME`: one benchmark, in a release build.
+
+use std::process::ExitCode;
+
+use clap::ValueEnum;
+
+use crate::demo::build_release;
+use crate::error::ChoreError;
+use crate::workspace::{Workspace, run_step};
+
+/// What `cargo xtask bench` can be told.
+#[derive(clap::Args)]
+pub(crate) struct Options {
+    /// What to measure.
+    name: Bench,
+    /// Also print one last line of JSON on stdout, with the same figures.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Bench {
+    /// Issuing certificates, against the bare cryptography it needs.
+    Issue,
+    /// The agent's start, and its memory with many streams.
+    Agent,
+}
+
+impl Bench {
+    /// The package that holds it, and its name there.
+    fn target(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Issue => ("signet-ca", "issue"),
+            Self::Agent => ("sds-agent", "agent"),
+        }
+    }
+
+    /// The programs that it starts, by package.
+    fn programs(self) -> &'static [&'static str] {
+        match self {
+            Self::Issue => &[],
+            Self::Agent => &["signet-ca", "sds-agent"],
+        }
+    }
+}
+
+/// Builds what the benchmark starts, then runs it.
+pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode, ChoreError> {
+    if !options.name.programs().is_empty() {
+        build_release(workspace, options.name.programs())?;
+    }
+    let (package, bench) = options.name.target();
+    let mut cargo = workspace.cargo();
+    cargo.args(["bench", "-p", package, "--bench", bench, "--"]);
+    if options.json {
+        cargo.arg("--json");
+    }
+    run_step(&format!("bench {bench}"), &mut cargo)?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,112 @@
+//! The project's own chores, as `cargo xtask CHORE`.
+//!
+//! This file knows the command line and nothing else; each chore has a module. Chores run `cargo`, `python3` and what
+//! they built, and never import a Signet crate: they must work on a checkout that does not compile yet.
+
+mod bench;
+mod demo;
+mod error;
+mod python;
+mod talk;
+mod test;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::error::ChoreError;
+use crate::python::Provision;
+use crate::workspace::Workspace;
+
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    about = "The project's own chores.",
+    disable_help_subcommand = true
+)]
+struct Cli {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Everything needed to trust a change: format, lints, build, tests with a real Envoy, docs.
+    #[command(after_help = "Examples:\n  \
+        cargo xtask test                          what CI runs\n  \
+        cargo xtask test --quick                  build and tests only\n  \
+        cargo xtask test --quick -- expired       only tests with `expired` in their name\n  \
+        cargo xtask test --quick -- --test tidy   only the rules of the house")]
+    Test(test::Options),
+    /// Watch real Envoys talk mutual TLS with identities from Signet, through rotations and crashes.
+    #[command(after_help = "Examples:\n  \
+        cargo xtask demo            a table for people\n  \
+        cargo xtask demo --json     one last line of JSON on stdout\n  \
+        cargo xtask demo --keep     leave it running and print how to look around\n  \
+        cargo xtask demo -- --help  the demo's own options")]
+    Demo(demo::Options),
+    /// Measure, in a release build, and print ratios.
+    #[command(after_help = "Examples:\n  cargo xtask bench issue\n  cargo xtask bench agent --json")]
+    Bench(bench::Options),
+    /// Install the pinned Envoy under the target directory.
+    #[command(after_help = "SIGNET_ENVOY=PATH names an Envoy of your own; nothing is installed then.\n\n\
+        Examples:\n  cargo xtask envoy\n  SIGNET_ENVOY=$(cargo xtask envoy --print-path) cargo test -p signet-tests")]
+    Envoy(ProvisionOptions),
+    /// Install the Python tools with which tests check certificates under the target directory.
+    #[command(after_help = "SIGNET_TOOLS_PYTHON=PATH names a Python of your own that has xtask/python/tools.txt.\n\n\
+        Example:\n  cargo xtask tools")]
+    Tools(ProvisionOptions),
+}
+
+#[derive(Args)]
+struct ProvisionOptions {
+    /// Print the path of the program on stdout.
+    #[arg(long)]
+    print_path: bool,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(&cli.chore) {
+        Ok(code) => code,
+        Err(error) => {
+            talk::error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(chore: &Chore) -> Result<ExitCode, ChoreError> {
+    let workspace = Workspace::locate()?;
+    match chore {
+        Chore::Test(options) => test::run(&workspace, options),
+        Chore::Demo(options) => demo::run(&workspace, options),
+        Chore::Bench(options) => bench::run(&workspace, options),
+        Chore::Envoy(options) => provide(&workspace, &python::ENVOY, options),
+        Chore::Tools(options) => provide(&workspace, &python::TOOLS, options),
+    }
+}
+
+fn provide(workspace: &Workspace, what: &Provision, options: &ProvisionOptions) -> Result<ExitCode, ChoreError> {
+    let program = what.provide(workspace)?;
+    if options.print_path {
+        talk::data(&program.display().to_string());
+    } else {
+        talk::progress(&format!("{} ready: {}", what.title, program.display()));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::Cli;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+}
