@@ -1,0 +1,129 @@
+//! The reference says what the programs say: settings, environment names, metrics, and examples that work.
+
+#![cfg(test)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use signet_testkit::TokenIssuer;
+use signet_tests::mesh::{Ca, Workload};
+use signet_tests::{Workdir, bin, http};
+
+fn document(name: &str) -> String {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs").join(name);
+    fs::read_to_string(&path).expect("the document is there")
+}
+
+/// Words in backticks in the table rows below the heading `section`, in the columns before `columns`.
+fn table_words(document: &str, section: &str, columns: usize) -> BTreeSet<String> {
+    let after = document.split(&format!("\n## {section}\n")).nth(1).expect("the section is there");
+    let body = after.split("\n## ").next().unwrap();
+    let cells = body.lines().filter(|line| line.starts_with('|')).flat_map(|row| row.split('|').skip(1).take(columns));
+    let words = cells.flat_map(|cell| cell.split('`').skip(1).step_by(2).map(str::to_owned).collect::<Vec<_>>());
+    words.collect()
+}
+
+/// Keys and environment names that a daemon's help knows.
+fn known_settings(program: &str) -> BTreeSet<String> {
+    let help = Command::new(bin(program)).args(["run", "--help"]).env("COLUMNS", "1000").output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let names = help.split("[env: ").skip(1).filter_map(|rest| rest.split(']').next()).map(str::to_owned);
+    let flags = help.lines().filter_map(|line| line.trim().strip_prefix("--")?.split(' ').next().map(str::to_owned));
+    names.chain(flags.filter(|flag| !["config", "check-config"].contains(&flag.as_str()))).collect()
+}
+
+fn every_setting_is_documented(program: &str) {
+    let documented = table_words(&document(&format!("reference/{program}.md")), "Settings", 2);
+    let as_flags: BTreeSet<_> =
+        documented
+            .iter()
+            .filter(|word| !word.contains('<'))
+            .map(|word| {
+                if word.chars().any(|c| c.is_ascii_uppercase()) { word.clone() } else { word.replace(['.', '_'], "-") }
+            })
+            .collect();
+    assert_eq!(as_flags, known_settings(program), "{program}: documented on the left, known on the right");
+}
+
+#[test]
+fn every_setting_of_signet_ca_is_documented_and_every_documented_one_exists() {
+    every_setting_is_documented("signet-ca");
+}
+
+#[test]
+fn every_setting_of_sds_agent_is_documented_and_every_documented_one_exists() {
+    every_setting_is_documented("sds-agent");
+}
+
+/// Names of the families on a metrics page, as a scraper stores them.
+fn families(page: &str) -> BTreeSet<String> {
+    let mut families = BTreeSet::new();
+    for line in page.lines().filter_map(|line| line.strip_prefix("# TYPE ")) {
+        let (name, kind) = line.split_once(' ').unwrap();
+        families.insert(if kind == "counter" { format!("{name}_total") } else { name.to_owned() });
+    }
+    families
+}
+
+fn documented_metrics(program: &str) -> BTreeSet<String> {
+    let words = table_words(&document(&format!("reference/{program}.md")), "Metrics", 1);
+    words.iter().map(|word| word.split('{').next().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn every_metric_is_documented_and_every_documented_one_is_served() {
+    let workdir = Workdir::new();
+    let mut ca = Ca::self_signed(&workdir);
+    ca.start_ready();
+    let mut web = Workload::new(&workdir, &ca, "shop", "web", Duration::from_secs(3600));
+    web.trust(&ca.roots());
+    web.start_ready();
+    assert!(http::get_unix(&web.socket(), "/").is_err(), "the socket speaks HTTP/2 only");
+
+    check_metrics("signet-ca", &ca.metrics());
+    check_metrics("sds-agent", &web.metrics());
+}
+
+/// Families that a page shows only after a stream, after something went wrong, or with a plugged-in chain.
+const SHOWN_LATER: &[&str] = &[
+    "citadel_server_cert_chain_expiry_seconds",
+    "citadel_server_cert_chain_expiry_timestamp",
+    "citadel_server_csr_sign_err_count",
+    "istio_agent_pilot_xds_expired_nonce",
+    "signet_agent_peer_denied_total",
+    "signet_agent_sds_nacks_total",
+    "signet_agent_sds_pushes_total",
+    "signet_agent_sds_streams",
+    "signet_ca_handshake_failures_total",
+    "signet_ca_refusals_total",
+];
+
+#[track_caller]
+fn check_metrics(program: &str, page: &str) {
+    let (documented, mut served) = (documented_metrics(program), families(page));
+    served.extend(documented.iter().filter(|name| SHOWN_LATER.contains(&name.as_str())).cloned());
+    assert_eq!(documented, served, "{program}: documented on the left, served on the right");
+}
+
+/// The first TOML block of a document.
+fn toml_example(document: &str) -> &str {
+    document.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("the document has an example")
+}
+
+#[test]
+fn the_configurations_in_the_operations_guide_are_accepted() {
+    let workdir = Workdir::new();
+    let jwks = workdir.write("jwks.json", TokenIssuer::es256().jwks_json());
+    let ca =
+        toml_example(&document("operations/signet-ca.md")).replace("/etc/signet/jwks.json", jwks.to_str().unwrap());
+    let agent = toml_example(&document("operations/sds-agent.md")).to_owned();
+    for (program, config) in [("signet-ca", ca), ("sds-agent", agent)] {
+        let config = workdir.write(&format!("{program}.toml"), config);
+        let mut command = Command::new(bin(program));
+        let checked = command.args(["run", "--check-config", "--config"]).arg(config).output().unwrap();
+        assert!(checked.status.success(), "{program}: {}", String::from_utf8_lossy(&checked.stderr));
+    }
+}
