@@ -9,7 +9,7 @@ const EXAMPLES: &str = "\
     signet-ca run --config /etc/signet/ca.toml --listen 127.0.0.1:15012
 
   Say what is wrong with a file, or which settings are in force:
-    signet-ca run --config /etc/signet/ca.toml --check-config
+    signet-ca check-config --config /etc/signet/ca.toml
 
   The least a file must hold:
     [tokens]
@@ -23,4 +23,5 @@ pub const DAEMON: Daemon = Daemon {
     about: "Issues short-lived SPIFFE certificates to holders of Kubernetes service-account tokens",
     examples: EXAMPLES,
     settings: SETTINGS,
+    verbs: &[],
 };

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use signet_ca::app::App;
 use signet_ca::cli::DAEMON;
 use signet_ca::config::CaConfig;
-use signet_runtime::command::{self, EXIT_CONFIG};
+use signet_runtime::command::{self, EXIT_CONFIG, Invocation};
 use signet_runtime::shutdown::stop_signal;
 use signet_runtime::{Clock, Shutdown, tasks, telemetry};
 
@@ -15,14 +15,17 @@ use signet_runtime::{Clock, Shutdown, tasks, telemetry};
 const EXIT_FAILURE: u8 = 1;
 
 fn main() -> ExitCode {
-    let invocation = DAEMON.parse();
-    let (config, effective) = match CaConfig::read(invocation.layers) {
-        Ok(read) => read,
+    let layers = match DAEMON.parse() {
+        Invocation::Run(layers) => layers,
+        Invocation::CheckConfig { layers, wrong } => {
+            return DAEMON.check(CaConfig::read(layers).map(|(_, effective)| effective), wrong);
+        }
+        Invocation::Verb(verb, matches) => return (verb.run)(&matches),
+    };
+    let config = match CaConfig::read(layers) {
+        Ok((config, _)) => config,
         Err(error) => return fail(&error.to_string(), EXIT_CONFIG),
     };
-    if invocation.check_config {
-        return command::show(&effective).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS);
-    }
     if let Err(message) = telemetry::start(config.log.format, &config.log.level) {
         return fail(&format!("`log.level`: {message}"), EXIT_CONFIG);
     }

@@ -1,21 +1,29 @@
-//! The command line of a daemon: one verb, `run`, on which every setting is a flag.
+//! The command line of a daemon: `run` and `check-config`, on which every setting is a flag, and verbs of its own.
 //!
 //! A daemon brings a table of settings; flags, environment names and help all come from it, so they cannot drift apart.
-//! What the settings mean is the daemon's business.
+//! What the settings mean is the daemon's business, and so is what its own verbs do.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
-use crate::Layers;
 use crate::config::Effective;
+use crate::{ConfigError, Layers};
 
 /// Exit status of a daemon whose settings are wrong.
 pub const EXIT_CONFIG: u8 = 2;
 
+/// Exit status of a verb that answers no.
+pub const EXIT_NO: u8 = 1;
+
+/// Exit status of a verb that could not answer.
+pub const EXIT_UNANSWERED: u8 = 2;
+
 const CONFIG: &str = "config";
 const CHECK_CONFIG: &str = "check-config";
+const RUN: &str = "run";
 
 /// One setting as an operator knows it.
 #[derive(Debug, Clone, Copy)]
@@ -51,6 +59,16 @@ impl Setting {
     }
 }
 
+/// A verb that a daemon brings beside `run` and `check-config`. Data goes to stdout, talk to stderr; the exit status is
+/// 0 for yes, [`EXIT_NO`] for no, [`EXIT_UNANSWERED`] when the question could not be answered.
+#[derive(Debug, Clone, Copy)]
+pub struct Verb {
+    /// Its grammar, named, with an example in its help. [`Daemon::with_settings`] gives it the daemon's settings.
+    pub command: fn() -> Command,
+    /// Does it; gets what was matched below its name.
+    pub run: fn(&ArgMatches) -> ExitCode,
+}
+
 /// What a daemon tells about itself.
 #[derive(Debug, Clone, Copy)]
 pub struct Daemon {
@@ -64,15 +82,24 @@ pub struct Daemon {
     pub examples: &'static str,
     /// All its settings.
     pub settings: &'static [Setting],
+    /// What it can do besides running and checking its settings.
+    pub verbs: &'static [Verb],
 }
 
-/// What the caller wants.
+/// What the caller wants. The settings are as they were written, from file, environment and flags.
 #[derive(Debug)]
-pub struct Invocation {
-    /// The settings as written, from file, environment and flags.
-    pub layers: Layers,
-    /// Say whether they are good, and nothing more.
-    pub check_config: bool,
+pub enum Invocation {
+    /// Run until stopped.
+    Run(Layers),
+    /// Say whether the settings are good, and nothing more.
+    CheckConfig {
+        /// The settings.
+        layers: Layers,
+        /// Exit status when they are not.
+        wrong: u8,
+    },
+    /// One of the daemon's own verbs.
+    Verb(Verb, ArgMatches),
 }
 
 impl Daemon {
@@ -84,29 +111,54 @@ impl Daemon {
 
     /// The grammar.
     pub fn command(&self) -> Command {
-        let config = Arg::new(CONFIG).long(CONFIG).value_name("FILE").value_parser(value_parser!(PathBuf));
         let check = Arg::new(CHECK_CONFIG).long(CHECK_CONFIG).action(ArgAction::SetTrue);
         let examples = format!("Examples:\n{}", self.examples);
-        let run = Command::new("run")
+        let run = Command::new(RUN)
             .about("Run until stopped")
-            .arg(config.help("TOML file with settings; environment and flags win over it"))
             .arg(check.help("Print the settings in force, or everything wrong with them, and end"))
-            .args(self.settings.iter().map(Setting::flag))
             .after_help(examples.clone());
+        let check_config = Command::new(CHECK_CONFIG)
+            .about("Print the settings in force, or everything wrong with them")
+            .after_help(format!("Examples:\n  {} check-config --config FILE", self.name));
         Command::new(self.name)
             .about(self.about)
             .version(self.version)
             .subcommand_required(true)
             .arg_required_else_help(true)
-            .subcommand(run)
+            .subcommands([self.with_settings(run), self.with_settings(check_config)])
+            .subcommands(self.verbs.iter().map(|verb| (verb.command)()))
             .after_help(examples)
+    }
+
+    /// `command` with a flag for the file of settings and one for each setting; [`Daemon::layers`] reads them.
+    pub fn with_settings(&self, command: Command) -> Command {
+        let config = Arg::new(CONFIG).long(CONFIG).value_name("FILE").value_parser(value_parser!(PathBuf));
+        command
+            .arg(config.help("TOML file with settings; environment and flags win over it"))
+            .args(self.settings.iter().map(Setting::flag))
     }
 
     /// Reads a matched command line; `environment` looks a variable up.
     pub fn invocation(&self, matches: &ArgMatches, environment: impl Fn(&str) -> Option<String>) -> Invocation {
-        let run = matches.subcommand().map_or(matches, |(_, run)| run);
+        match matches.subcommand() {
+            Some((CHECK_CONFIG, check)) => {
+                Invocation::CheckConfig { layers: self.layers(check, environment), wrong: EXIT_NO }
+            }
+            Some((RUN, run)) if run.get_flag(CHECK_CONFIG) => {
+                Invocation::CheckConfig { layers: self.layers(run, environment), wrong: EXIT_CONFIG }
+            }
+            Some((name, below)) => match self.verbs.iter().find(|verb| (verb.command)().get_name() == name) {
+                Some(verb) => Invocation::Verb(*verb, below.clone()),
+                None => Invocation::Run(self.layers(below, environment)),
+            },
+            None => Invocation::Run(self.layers(matches, environment)),
+        }
+    }
+
+    /// The settings that `matches` of a command made by [`Daemon::with_settings`] holds, over those of the environment.
+    pub fn layers(&self, matches: &ArgMatches, environment: impl Fn(&str) -> Option<String>) -> Layers {
         let mut layers = Layers::new();
-        if let Some(path) = run.get_one::<PathBuf>(CONFIG) {
+        if let Some(path) = matches.get_one::<PathBuf>(CONFIG) {
             layers.file(path);
         }
         for setting in self.settings {
@@ -115,10 +167,23 @@ impl Daemon {
             }
         }
         for setting in self.settings {
-            let value = run.get_one::<String>(setting.key).cloned();
+            let value = matches.get_one::<String>(setting.key).cloned();
             layers.flag(&format!("--{}", setting.dashed()), setting.key, value);
         }
-        Invocation { layers, check_config: run.get_flag(CHECK_CONFIG) }
+        layers
+    }
+
+    /// Answers whether settings are good: those in force on stdout, or everything wrong with them on stderr and `wrong`
+    /// as status; [`EXIT_UNANSWERED`] when the file of settings could not be read, or stdout not be written.
+    pub fn check(&self, read: Result<Effective, ConfigError>, wrong: u8) -> ExitCode {
+        let failed = match read.map(|effective| show(&effective)) {
+            Ok(Ok(())) => return ExitCode::SUCCESS,
+            Ok(Err(error)) => (format!("cannot write to stdout: {error}"), EXIT_UNANSWERED),
+            Err(error) if error.unread => (error.to_string(), EXIT_UNANSWERED),
+            Err(error) => (error.to_string(), wrong),
+        };
+        complain(self, &failed.0);
+        ExitCode::from(failed.1)
     }
 }
 
@@ -126,7 +191,7 @@ impl Daemon {
 ///
 /// # Errors
 /// When stdout cannot be written.
-pub fn show(effective: &Effective) -> io::Result<()> {
+fn show(effective: &Effective) -> io::Result<()> {
     let mut out = io::stdout().lock();
     effective.iter().try_for_each(|setting| {
         let unset = if setting.value.is_empty() { "# " } else { "" };
@@ -151,13 +216,21 @@ mod tests {
         about: "a daemon",
         examples: "  d run",
         settings: &[Setting::known_as("A_B", "a.b_c", "text"), Setting::new("plain", "text")],
+        verbs: &[Verb { command: || Command::new("look").arg(Arg::new("at")), run: |_| ExitCode::SUCCESS }],
     };
 
+    fn invoke(args: &[&str], environment: impl Fn(&str) -> Option<String>) -> Invocation {
+        DAEMON.invocation(&DAEMON.command().try_get_matches_from([&["d"], args].concat()).unwrap(), environment)
+    }
+
     fn read(args: &[&str], environment: &[(&str, &str)]) -> Vec<String> {
-        let matches = DAEMON.command().try_get_matches_from([&["d", "run"], args].concat()).unwrap();
         let look_up =
             |name: &str| environment.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
-        let mut reader = Reader::new(DAEMON.invocation(&matches, look_up).layers);
+        let layers = match invoke(&[&["run"], args].concat(), look_up) {
+            Invocation::Run(layers) => layers,
+            other => panic!("{other:?}"),
+        };
+        let mut reader = Reader::new(layers);
         for setting in DAEMON.settings {
             reader.optional::<String>(setting.key);
         }
@@ -176,5 +249,19 @@ mod tests {
     fn a_daemon_without_a_verb_is_told_how_to_run() {
         assert!(DAEMON.command().try_get_matches_from(["d"]).is_err());
         assert!(DAEMON.command().try_get_matches_from(["d", "run", "--unknown", "x"]).is_err());
+    }
+
+    #[test]
+    fn settings_are_checked_by_a_flag_or_a_verb_and_a_verb_of_the_daemon_gets_its_own_words() {
+        let status = |args: &[&str]| match invoke(args, |_| None) {
+            Invocation::CheckConfig { wrong, .. } => wrong,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(status(&["run", "--check-config", "--plain", "p"]), EXIT_CONFIG);
+        assert_eq!(status(&["check-config", "--plain", "p"]), EXIT_NO);
+        match invoke(&["look", "there"], |_| None) {
+            Invocation::Verb(_, matches) => assert_eq!(matches.get_one::<String>("at").unwrap(), "there"),
+            other => panic!("{other:?}"),
+        }
     }
 }

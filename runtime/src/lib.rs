@@ -16,7 +16,7 @@ pub mod telemetry;
 pub use admin::Admin;
 pub use backoff::Backoff;
 pub use clock::Clock;
-pub use command::{Daemon, Setting};
+pub use command::{Daemon, Setting, Verb};
 pub use config::{ConfigError, Layers, Reader};
 pub use health::{Health, HealthHandle};
 pub use shutdown::{Shutdown, ShutdownTrigger};

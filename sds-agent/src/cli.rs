@@ -11,9 +11,10 @@ pub(crate) const DAEMON: Daemon = Daemon {
     examples: "\
   sds-agent run --ca-address signet-ca.istio-system.svc:15012
   sds-agent run --config agent.toml --files-output-dir /var/run/identity
-  sds-agent run --config agent.toml --check-config
+  sds-agent check-config --config agent.toml
   sds-agent run --root-dir ./pod --ca-address localhost:15012 --admin-listen 127.0.0.1:0",
     settings: SETTINGS,
+    verbs: &[],
 };
 
 /// The `CA_HEADER_` variables of this process: names without the prefix, and values.

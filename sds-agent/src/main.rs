@@ -12,17 +12,17 @@ mod cli;
 use cli::DAEMON;
 
 fn main() -> ExitCode {
-    let Invocation { layers, check_config } = DAEMON.parse();
-    let (config, effective) = match config::load(layers, &cli::ca_headers()) {
-        Ok(loaded) => loaded,
+    let layers = match DAEMON.parse() {
+        Invocation::Run(layers) => layers,
+        Invocation::CheckConfig { layers, wrong } => {
+            return DAEMON.check(config::load(layers, &cli::ca_headers()).map(|(_, effective)| effective), wrong);
+        }
+        Invocation::Verb(verb, matches) => return (verb.run)(&matches),
+    };
+    let config = match config::load(layers, &cli::ca_headers()) {
+        Ok((config, _)) => config,
         Err(error) => return complain(&error.to_string(), EXIT_CONFIG),
     };
-    if check_config {
-        return match command::show(&effective) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(_) => ExitCode::FAILURE,
-        };
-    }
     if let Err(error) = telemetry::start(config.log.format, &config.log.level) {
         return complain(&format!("`log.level`: {error}"), EXIT_CONFIG);
     }

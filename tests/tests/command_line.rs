@@ -64,8 +64,14 @@ fn signet_secrets_says_no_for_an_unknown_name_and_cannot_answer_without_an_agent
 
 #[test]
 fn every_command_explains_itself_with_an_example() {
-    let commands: [(&str, &[&str]); 4] =
-        [("signet", &["secrets"]), ("signet", &["demo"]), ("signet-ca", &["run"]), ("sds-agent", &["run"])];
+    let commands: [(&str, &[&str]); 6] = [
+        ("signet", &["secrets"]),
+        ("signet", &["demo"]),
+        ("signet-ca", &["run"]),
+        ("signet-ca", &["check-config"]),
+        ("sds-agent", &["run"]),
+        ("sds-agent", &["check-config"]),
+    ];
     for (program, command) in commands {
         let help = run(program, &[command, &["--help"]].concat());
         assert!(help.status.success());

@@ -61,7 +61,7 @@ impl Material {
             setting("authority.state_dir", &path(self.state_dir())),
         ];
         let matches = DAEMON.command().try_get_matches_from(words.chain(settings.into_iter().flatten()))?;
-        let command = DAEMON.invocation(&matches, |_| None);
-        Ok(CaConfig::read(command.layers)?.0)
+        let run = matches.subcommand_matches("run").ok_or("there is no verb `run`")?;
+        Ok(CaConfig::read(DAEMON.layers(run, |_| None))?.0)
     }
 }

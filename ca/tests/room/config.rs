@@ -22,8 +22,8 @@ fn read(toml: &str, flags: &[&str], environment: &[(&str, &str)]) -> (Result<CaC
     let matches = DAEMON.command().try_get_matches_from(words).unwrap();
     let lookup =
         |name: &str| environment.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
-    let command = DAEMON.invocation(&matches, lookup);
-    (CaConfig::read(command.layers).map(|(config, _)| config), dir)
+    let run = matches.subcommand_matches("run").unwrap();
+    (CaConfig::read(DAEMON.layers(run, lookup)).map(|(config, _)| config), dir)
 }
 
 const LEAST: &str = "[tokens]\nissuer = 'k8s'\njwks_file = 'DIR/jwks.json'\n";
@@ -158,7 +158,9 @@ fn one_authority_is_named_without_ambiguity() {
 fn a_missing_file_of_settings_is_told_with_everything_else() {
     let matches =
         DAEMON.command().try_get_matches_from(["signet-ca", "run", "--config", "/nonexistent/ca.toml"]).unwrap();
-    let error = CaConfig::read(DAEMON.invocation(&matches, |_| None).layers).unwrap_err();
+    let run = matches.subcommand_matches("run").unwrap();
+    let error = CaConfig::read(DAEMON.layers(run, |_| None)).unwrap_err();
+    assert!(error.unread);
     assert!(error.problems[0].to_string().contains("cannot open `/nonexistent/ca.toml`"), "{error}");
     assert_eq!(error.problems.len(), 3);
 }

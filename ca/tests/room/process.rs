@@ -33,10 +33,14 @@ impl Drop for Program {
 }
 
 fn command(dir: &Path, issuer: &TokenIssuer) -> Command {
+    command_of(dir, issuer, "run")
+}
+
+fn command_of(dir: &Path, issuer: &TokenIssuer, verb: &str) -> Command {
     let jwks = dir.join("jwks.json");
     fs::write(&jwks, issuer.jwks_json()).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_signet-ca"));
-    command.env_clear().arg("run").args(["--admin.listen", "127.0.0.1:0"]);
+    command.env_clear().arg(verb).args(["--admin.listen", "127.0.0.1:0"]);
     command.args(["--tokens.issuer", issuer.issuer()]).arg("--tokens.jwks_file").arg(jwks);
     command.arg("--authority.state_dir").arg(dir.join("state")).args(["--log.format", "json"]);
     command
@@ -101,20 +105,32 @@ async fn it_says_where_it_listens_and_stops_in_peace_when_told_to() {
     assert!(said.contains("SIGTERM"), "{said}");
 }
 
+/// Whether settings are good, asked with `words`: status, stdout, stderr.
+fn asked(dir: &Path, issuer: &TokenIssuer, verb: &str, words: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = command_of(dir, issuer, verb);
+    let output = command.args(words).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
 #[test]
 fn good_settings_are_shown_and_bad_ones_explained() {
-    let (dir, issuer) = lab();
-    let good = command(dir.path(), &issuer).arg("--check-config").output().unwrap();
-    let shown = String::from_utf8(good.stdout).unwrap();
-    assert_eq!(good.status.code(), Some(0));
-    assert!(shown.contains("trust_domain = \"cluster.local\"  # default\n"), "{shown}");
-    assert!(shown.contains("admin.listen = \"127.0.0.1:0\"  # flag --admin-listen\n"), "{shown}");
-    assert!(!dir.path().join("state").exists(), "checking settings makes no root");
+    for (verb, flag, wrong) in [("run", &["--check-config"][..], 2), ("check-config", &[], 1)] {
+        let (dir, issuer) = lab();
+        let (code, shown, _) = asked(dir.path(), &issuer, verb, flag);
+        assert_eq!(code, Some(0), "{verb}");
+        assert!(shown.contains("trust_domain = \"cluster.local\"  # default\n"), "{shown}");
+        assert!(shown.contains("admin.listen = \"127.0.0.1:0\"  # flag --admin-listen\n"), "{shown}");
+        assert!(!dir.path().join("state").exists(), "checking settings makes no root");
 
-    let bad = command(dir.path(), &issuer).args(["--check-config", "--leaf-max-ttl", "x"]).output().unwrap();
-    assert_eq!(bad.status.code(), Some(2));
-    assert!(String::from_utf8(bad.stderr).unwrap().contains("`leaf.max_ttl` (flag --leaf-max-ttl)"));
-    assert!(bad.stdout.is_empty());
+        let (code, shown, told) = asked(dir.path(), &issuer, verb, &[flag, &["--leaf-max-ttl", "x"]].concat());
+        assert_eq!((code, shown.as_str()), (Some(wrong), ""), "{verb}");
+        assert!(told.contains("`leaf.max_ttl` (flag --leaf-max-ttl)"), "{told}");
+
+        let (code, shown, told) = asked(dir.path(), &issuer, verb, &[flag, &["--config", "/nonexistent"]].concat());
+        assert_eq!((code, shown.as_str()), (Some(2), ""), "{verb}: what cannot be read is neither good nor bad");
+        assert!(told.contains("cannot open `/nonexistent`"), "{told}");
+    }
 }
 
 #[test]

@@ -18,6 +18,8 @@ const CONFIG_MAX_BYTES: usize = 256 * 1024;
 pub struct Layers {
     pub(super) settings: BTreeMap<String, (Value, Origin)>,
     pub(super) problems: Vec<Problem>,
+    /// Whether a file could not be read, so that nobody knows what it says.
+    pub(super) unread: bool,
 }
 
 impl Layers {
@@ -31,7 +33,10 @@ impl Layers {
         let at = |line| Origin::File { path: path.to_owned(), line };
         let text = match files::read(path, CONFIG_MAX_BYTES) {
             Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-            Err(error) => return self.problems.push(Problem::new("", at(1), error.to_string())),
+            Err(error) => {
+                self.unread = true;
+                return self.problems.push(Problem::new("", at(1), error.to_string()));
+            }
         };
         let line_of = |offset: usize| text.bytes().take(offset).filter(|byte| *byte == b'\n').count() + 1;
         match DeTable::parse(&text) {

@@ -38,6 +38,8 @@ impl fmt::Display for Problem {
 pub struct ConfigError {
     /// In the order in which they were met.
     pub problems: Vec<Problem>,
+    /// Whether the file of settings could not be read at all, so that the rest may be wrong only for lack of it.
+    pub unread: bool,
 }
 
 impl fmt::Display for ConfigError {
@@ -68,13 +70,15 @@ pub type Effective = Vec<EffectiveSetting>;
 pub struct Reader {
     settings: BTreeMap<String, (Value, Origin)>,
     problems: Vec<Problem>,
+    unread: bool,
     effective: Effective,
 }
 
 impl Reader {
     /// A reader over `layers`.
     pub fn new(layers: Layers) -> Self {
-        Self { settings: layers.settings, problems: layers.problems, effective: Vec::new() }
+        let Layers { settings, problems, unread } = layers;
+        Self { settings, problems, unread, effective: Vec::new() }
     }
 
     /// The setting at `key`, if it was set.
@@ -148,7 +152,7 @@ impl Reader {
         }
         match value {
             Some(value) if self.problems.is_empty() => Ok((value, self.effective)),
-            _ => Err(ConfigError { problems: self.problems }),
+            _ => Err(ConfigError { problems: self.problems, unread: self.unread }),
         }
     }
 
