@@ -13,6 +13,7 @@ pub mod cli;
 pub mod config;
 mod encode;
 pub mod issue;
+pub mod kubernetes;
 pub mod metrics;
 pub mod profile;
 mod readiness;
