@@ -9,6 +9,7 @@ pub mod app;
 pub mod authenticate;
 pub mod authority;
 pub mod authorize;
+mod call;
 pub mod cli;
 pub mod config;
 mod encode;

@@ -1,43 +1,26 @@
 //! Istio's CA API on the wire: a request in its generated type becomes an `IssueRequest`, the outcome becomes an answer
 //! or a status.
 //!
-//! Two audiences, two messages: the caller gets a code and a short sentence with a request id, the log gets the whole
-//! reason under the same id. No token, request body or key is ever logged.
+//! What it has in common with other calls stands in `call`.
 
-use std::fmt::Write as _;
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use prost_types::value::Kind;
-use ring::rand::{SecureRandom, SystemRandom};
 use signet_identity::KeyError;
 use signet_proto::istio_ca::istio_certificate_service_server::IstioCertificateService;
 use signet_proto::istio_ca::{IstioCertificateRequest, IstioCertificateResponse};
 use signet_runtime::tasks::chain;
-use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
 use tonic::{Code, Request, Response, Status};
 
-use crate::authenticate::Credential;
+use crate::call::{self, Origin, RequestIds};
 use crate::issue::{IssueError, IssueRequest, IssuedChain, Issuer};
 use crate::profile::ProfileError;
 
-const AUTHORIZATION: &str = "authorization";
-const BEARER: &str = "Bearer ";
-const CLUSTER_ID: &str = "clusterid";
-/// What no cluster is called: stands for a name that is not text.
-const NO_CLUSTER: &str = "\u{fffd}";
 const IMPERSONATED_IDENTITY: &str = "ImpersonatedIdentity";
 
-/// Names the request in answers and in the log.
-const REQUEST_ID: &str = "x-request-id";
-
-/// The texts that users match their logs against.
-const UNAUTHENTICATED_TEXT: &str = "request authenticate failure";
+/// The text that users match their logs against.
 const IMPERSONATION_TEXT: &str = "request impersonation authentication failure";
-
-const UNDECIDED_TEXT: &str = "request could not be authenticated now, try again";
 
 /// The service.
 #[derive(Debug)]
@@ -60,10 +43,10 @@ impl IstioCertificateService for CertificateService {
     ) -> Result<Response<IstioCertificateResponse>, Status> {
         let call = self.issuer.metrics.request();
         let began = Instant::now();
-        let origin = Origin { request_id: self.ids.next(), peer: request.remote_addr() };
+        let origin = self.ids.origin(&request);
         let (metadata, _, message) = request.into_parts();
         let asked = IssueRequest {
-            credential: credential(&metadata),
+            credential: call::credential(&metadata),
             csr_pem: &message.csr,
             asked_secs: message.validity_duration,
             impersonated: impersonated(&message),
@@ -73,40 +56,18 @@ impl IstioCertificateService for CertificateService {
             Ok(issued) => {
                 self.issuer.metrics.issued();
                 log_issued(&issued, &asked, &origin, began);
-                Ok(answer(issued, &origin))
+                Ok(origin.answer(IstioCertificateResponse { cert_chain: issued.chain }))
             }
             Err(error) => {
                 self.issuer.metrics.refused(&error);
                 log_refused(&error, &origin);
-                Err(status(&error, &origin))
+                let (code, text) = told_to_caller(&error);
+                Err(origin.refusal(code, text))
             }
         };
         call.end(answer.as_ref().err().map_or(Code::Ok, Status::code));
         answer
     }
-}
-
-/// Where a request came from and what it is called.
-struct Origin {
-    request_id: String,
-    peer: Option<SocketAddr>,
-}
-
-impl Origin {
-    fn request_id(&self) -> Option<MetadataValue<Ascii>> {
-        self.request_id.parse().ok()
-    }
-}
-
-/// The first `Bearer` value wins; a cluster is named only by a single value.
-fn credential(metadata: &MetadataMap) -> Credential<'_> {
-    let mut values = metadata.get_all(AUTHORIZATION).iter().filter_map(|value| value.to_str().ok());
-    let mut clusters = metadata.get_all(CLUSTER_ID).iter();
-    let cluster = match (clusters.next(), clusters.next()) {
-        (Some(only), None) => Some(only.to_str().unwrap_or(NO_CLUSTER)),
-        _ => None,
-    };
-    Credential { bearer: values.find_map(|value| value.strip_prefix(BEARER)), cluster }
 }
 
 fn impersonated(message: &IstioCertificateRequest) -> Option<&str> {
@@ -117,29 +78,14 @@ fn impersonated(message: &IstioCertificateRequest) -> Option<&str> {
     }
 }
 
-fn answer(issued: IssuedChain, origin: &Origin) -> Response<IstioCertificateResponse> {
-    let mut response = Response::new(IstioCertificateResponse { cert_chain: issued.chain });
-    if let Some(id) = origin.request_id() {
-        response.metadata_mut().insert(REQUEST_ID, id);
-    }
-    response
-}
-
-fn status(error: &IssueError, origin: &Origin) -> Status {
-    let (code, text) = told_to_caller(error);
-    let mut status = Status::new(code, text);
-    if let Some(id) = origin.request_id() {
-        status.metadata_mut().insert(REQUEST_ID, id);
-    }
-    status
-}
-
 /// The only words about a failure that leave the process.
 fn told_to_caller(error: &IssueError) -> (Code, String) {
     let signing = |reason: &dyn std::fmt::Display| format!("CSR signing error ({reason})");
     match error {
-        IssueError::Unidentified(error) if error.is_undecided() => (Code::Unavailable, UNDECIDED_TEXT.to_owned()),
-        IssueError::Unidentified(_) => (Code::Unauthenticated, UNAUTHENTICATED_TEXT.to_owned()),
+        IssueError::Unidentified(error) => {
+            let (code, text) = call::unidentified(error);
+            (code, text.to_owned())
+        }
         IssueError::NotGranted(_) => (Code::Unauthenticated, IMPERSONATION_TEXT.to_owned()),
         IssueError::Csr(error) => (Code::InvalidArgument, signing(error)),
         IssueError::Profile(error @ ProfileError::IssuerNotValid) => (Code::Internal, signing(error)),
@@ -180,28 +126,4 @@ fn log_refused(error: &IssueError, origin: &Origin) {
         error = chain(error),
         "certificate refused"
     );
-}
-
-/// Names requests: a random part for this process, then a number.
-#[derive(Debug)]
-struct RequestIds {
-    process: String,
-    next: AtomicU64,
-}
-
-impl RequestIds {
-    fn new() -> Result<Self, KeyError> {
-        let mut octets = [0u8; 8];
-        SystemRandom::new().fill(&mut octets).map_err(|_| KeyError::Randomness)?;
-        let process = octets.iter().fold(String::new(), |mut text, octet| {
-            // Writing to a string cannot fail.
-            let _ = write!(text, "{octet:02x}");
-            text
-        });
-        Ok(Self { process, next: AtomicU64::new(1) })
-    }
-
-    fn next(&self) -> String {
-        format!("{}-{:x}", self.process, self.next.fetch_add(1, Ordering::Relaxed))
-    }
 }
