@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
+use toml::de::{DeArray, DeTable, DeValue};
 
 use super::reader::Problem;
 use super::setting::{Origin, Value};
@@ -13,10 +13,15 @@ use crate::files;
 /// Largest configuration file, in bytes.
 const CONFIG_MAX_BYTES: usize = 256 * 1024;
 
+/// Most tables of one name, as in `[[name]]`.
+const TABLES_MAX: usize = 256;
+
 /// Raw settings by dotted key. A later layer replaces what an earlier one said.
 #[derive(Debug, Default)]
 pub struct Layers {
     pub(super) settings: BTreeMap<String, (Value, Origin)>,
+    /// Where each of the tables of one name stands.
+    pub(super) tables: BTreeMap<String, Vec<Origin>>,
     pub(super) problems: Vec<Problem>,
     /// Whether a file could not be read, so that nobody knows what it says.
     pub(super) unread: bool,
@@ -72,10 +77,35 @@ impl Layers {
             let key = if prefix.is_empty() { name.to_string() } else { format!("{prefix}.{name}") };
             match value.get_ref() {
                 DeValue::Table(inner) => self.table(&key, inner, origin),
+                DeValue::Array(values) if is_tables(values) => self.tables(&key, values, origin),
                 other => self.set(&key, scalar(other), origin(value.span().start)),
             }
         }
     }
+
+    fn tables(&mut self, key: &str, values: &DeArray<'_>, origin: &dyn Fn(usize) -> Origin) {
+        let mut places: Vec<_> = values.iter().map(|value| origin(value.span().start)).collect();
+        if let Some(surplus) = places.get(TABLES_MAX) {
+            let message = format!("has {} tables, at most {TABLES_MAX} are accepted", values.len());
+            self.problems.push(Problem::new(key, surplus.clone(), message));
+        }
+        places.truncate(TABLES_MAX);
+        for (number, value) in values.iter().take(TABLES_MAX).enumerate() {
+            if let DeValue::Table(inner) = value.get_ref() {
+                self.table(&table_key(key, number), inner, origin);
+            }
+        }
+        self.tables.insert(key.to_owned(), places);
+    }
+}
+
+/// What the keys of one table among several begin with.
+pub(super) fn table_key(name: &str, number: usize) -> String {
+    format!("{name}[{number}]")
+}
+
+fn is_tables(values: &DeArray<'_>) -> bool {
+    !values.is_empty() && values.iter().all(|value| matches!(value.get_ref(), DeValue::Table(_)))
 }
 
 fn scalar(value: &DeValue<'_>) -> Value {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use super::layers::Layers;
+use super::layers::{Layers, table_key};
 use super::setting::{FromSetting, Origin, Value};
 
 /// One thing wrong with the configuration.
@@ -69,6 +69,9 @@ pub type Effective = Vec<EffectiveSetting>;
 #[derive(Debug)]
 pub struct Reader {
     settings: BTreeMap<String, (Value, Origin)>,
+    tables: BTreeMap<String, Vec<Origin>>,
+    /// Where tables stand that were asked for.
+    places: BTreeMap<String, Origin>,
     problems: Vec<Problem>,
     unread: bool,
     effective: Effective,
@@ -77,8 +80,24 @@ pub struct Reader {
 impl Reader {
     /// A reader over `layers`.
     pub fn new(layers: Layers) -> Self {
-        let Layers { settings, problems, unread } = layers;
-        Self { settings, problems, unread, effective: Vec::new() }
+        let Layers { settings, tables, problems, unread } = layers;
+        Self { settings, tables, places: BTreeMap::new(), problems, unread, effective: Vec::new() }
+    }
+
+    /// The tables written as `[[name]]`, in order: what the keys of each begin with, to be followed by a dot. Only a
+    /// file can hold them.
+    pub fn tables(&mut self, name: &str) -> Vec<String> {
+        // An empty list of tables looks like an empty list of anything.
+        if matches!(self.settings.get(name), Some((Value::List(values), _)) if values.is_empty()) {
+            self.settings.remove(name);
+        }
+        if let Some((value, origin)) = self.settings.remove(name) {
+            self.problem(name, origin, format!("`{value}` is not a list of tables, written as [[{name}]]"));
+        }
+        let places = self.tables.remove(name).unwrap_or_default();
+        let keys: Vec<_> = (0..places.len()).map(|number| table_key(name, number)).collect();
+        self.places.extend(keys.iter().cloned().zip(places));
+        keys
     }
 
     /// The setting at `key`, if it was set.
@@ -133,9 +152,11 @@ impl Reader {
         self.parsed(key)
     }
 
-    /// Notes a problem with `key` that only the caller can see, such as two settings that do not go together.
+    /// Notes a problem with `key`, a setting's or a table's, that only the caller can see, such as two settings that do
+    /// not go together.
     pub fn refuse(&mut self, key: &str, message: impl Into<String>) {
-        let origin = self.effective.iter().rev().find(|s| s.key == key).map_or(Origin::Default, |s| s.origin.clone());
+        let setting = self.effective.iter().rev().find(|s| s.key == key).map(|s| &s.origin);
+        let origin = setting.or_else(|| self.places.get(key)).cloned().unwrap_or(Origin::Default);
         self.problem(key, origin, message.into());
     }
 
@@ -145,8 +166,13 @@ impl Reader {
     /// # Errors
     /// All problems.
     pub fn finish<T>(mut self, value: Option<T>) -> Result<(T, Effective), ConfigError> {
-        let unread = std::mem::take(&mut self.settings);
-        for (key, (_, origin)) in unread {
+        let tables = std::mem::take(&mut self.tables).into_iter();
+        let mut unread: Vec<_> = tables.filter_map(|(name, places)| Some((name, places.into_iter().next()?))).collect();
+        let mut settings = std::mem::take(&mut self.settings);
+        // The keys of tables that nobody wants need not be told one by one.
+        settings.retain(|key, _| !unread.iter().any(|(name, _)| is_inside(key, name)));
+        unread.extend(settings.into_iter().map(|(key, (_, origin))| (key, origin)));
+        for (key, origin) in unread {
             let hint = self.nearest(&key).map(|near| format!(", did you mean `{near}`?")).unwrap_or_default();
             self.problem(&key, origin, format!("unknown key{hint}"));
         }
@@ -182,4 +208,8 @@ impl Reader {
         let scored = self.effective.iter().map(|known| (strsim::normalized_levenshtein(key, &known.key), &known.key));
         scored.max_by(|a, b| a.0.total_cmp(&b.0)).filter(|(score, _)| *score > 0.6).map(|(_, known)| known.clone())
     }
+}
+
+fn is_inside(key: &str, tables: &str) -> bool {
+    key.strip_prefix(tables).is_some_and(|rest| rest.starts_with('['))
 }

@@ -82,3 +82,45 @@ fn lists_are_written_as_toml_or_with_commas() {
     assert_eq!(reader.optional::<Vec<String>>("d"), Some(vec!["p".to_owned(), "q".to_owned()]));
     assert_eq!(reader.finish(Some(())).unwrap_err().problems.len(), 1);
 }
+
+#[test]
+fn tables_of_one_name_are_read_in_order_and_misspelt_keys_in_them_are_told() {
+    let (layers, _dir) = layers("[[rules]]\nname = 'a'\n[[rules]]\nname = 5\nmax_tll = '1h'\n[[rules]]\n");
+    let mut reader = Reader::new(layers);
+    let keys = reader.tables("rules");
+    assert_eq!(keys, ["rules[0]", "rules[1]", "rules[2]"]);
+    let names: Vec<_> = keys.iter().map(|key| reader.optional::<String>(&format!("{key}.name"))).collect();
+    assert_eq!(names, [Some("a".to_owned()), None, None]);
+    for key in &keys {
+        assert_eq!(reader.optional::<Duration>(&format!("{key}.max_ttl")), None);
+    }
+    reader.refuse("rules[2]", "says nothing");
+    let told: Vec<_> = reader.finish(Some(())).unwrap_err().problems.iter().map(ToString::to_string).collect();
+    let told: Vec<_> = told.iter().map(|told| told.rsplit('/').next().unwrap()).collect();
+    let wanted = [
+        "conf.toml:4): `5` is not text",
+        "conf.toml:6): says nothing",
+        "conf.toml:5): unknown key, did you mean `rules[1].max_ttl`?",
+    ];
+    assert_eq!(told, wanted);
+}
+
+#[test]
+fn tables_nobody_asked_for_and_lists_that_are_no_tables_are_told() {
+    let (layers, _dir) = layers("empty = []\nwords = ['a']\n[[rulez]]\n[[rulez]]\nx = 1\n");
+    let mut reader = Reader::new(layers);
+    assert!(reader.tables("empty").is_empty() && reader.tables("words").is_empty() && reader.tables("none").is_empty());
+    let told: Vec<_> = reader.finish(Some(())).unwrap_err().problems.iter().map(ToString::to_string).collect();
+    assert_eq!(told.len(), 2, "{told:#?}");
+    assert!(told[0].ends_with("conf.toml:2): `a` is not a list of tables, written as [[words]]"), "{told:#?}");
+    assert!(told[1].starts_with("`rulez` (") && told[1].ends_with("conf.toml:3): unknown key"), "{told:#?}");
+}
+
+#[test]
+fn more_tables_than_anybody_needs_are_refused() {
+    let (layers, _dir) = layers(&"[[rules]]\n".repeat(257));
+    let mut reader = Reader::new(layers);
+    assert_eq!(reader.tables("rules").len(), 256);
+    let error = reader.finish(Some(())).unwrap_err();
+    assert!(error.to_string().contains("has 257 tables, at most 256 are accepted"), "{error}");
+}
