@@ -98,8 +98,7 @@ impl App {
             KeyKeeper::new(tokens.source, tokens.refresh, metrics.clone(), health.part("issuer keys")).await;
         let issuer = Arc::new(Issuer {
             clock: clock.clone(),
-            trust_domain: config.trust_domain,
-            authenticator: Authenticator::new(config.cluster_id, tokens.rules, issuer_keys),
+            authenticator: Authenticator::new(&config.cluster_id, config.trust_domain, tokens.rules, issuer_keys),
             profile: config.leaf,
             authority: current,
             metrics: metrics.clone(),

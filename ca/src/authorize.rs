@@ -1,6 +1,6 @@
 //! Who may have which identity. Only here a [`Grant`] is made, and nothing is signed without one.
 
-use signet_identity::{SpiffeId, TrustDomain};
+use signet_identity::SpiffeId;
 
 use crate::authenticate::Caller;
 
@@ -25,18 +25,14 @@ impl Grant {
     }
 }
 
-/// Grants `caller` its own identity in `trust_domain`. `impersonated` is the identity that it asked to be instead, if
+/// Grants `caller` its own identity. `impersonated` is the identity that it asked to be instead, if
 /// any; that is refused whatever it is.
 ///
 /// # Errors
 /// [`AuthorizeError::Impersonation`].
-pub fn authorize(
-    caller: &Caller,
-    trust_domain: &TrustDomain,
-    impersonated: Option<&str>,
-) -> Result<Grant, AuthorizeError> {
+pub fn authorize(caller: &Caller, impersonated: Option<&str>) -> Result<Grant, AuthorizeError> {
     match impersonated {
         Some(_) => Err(AuthorizeError::Impersonation),
-        None => Ok(Grant { id: caller.workload().spiffe_id(trust_domain) }),
+        None => Ok(Grant { id: caller.id().clone() }),
     }
 }

@@ -5,9 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use signet_identity::{
-    CsrError, KeyAlgorithm, KeyError, Lifetime, Serial, SpiffeId, Timestamp, TrustDomain, VerifiedCsr,
-};
+use signet_identity::{CsrError, KeyAlgorithm, KeyError, Lifetime, Serial, SpiffeId, Timestamp, VerifiedCsr};
 use signet_runtime::Clock;
 use tokio::sync::watch;
 
@@ -93,8 +91,6 @@ impl IssueError {
 pub struct Issuer {
     /// Tells the time.
     pub clock: Clock,
-    /// Where granted identities live.
-    pub trust_domain: TrustDomain,
     /// Who is asking.
     pub authenticator: Authenticator,
     /// What stands in a leaf.
@@ -115,7 +111,7 @@ impl Issuer {
         let watch = StageWatch::start(&self.metrics);
 
         let caller = self.authenticator.identify(request.credential, now).await?;
-        let grant = authorize(&caller, &self.trust_domain, request.impersonated)?;
+        let grant = authorize(&caller, request.impersonated)?;
         let watch = watch.end_of(Stage::Authenticate);
 
         let csr = VerifiedCsr::from_pem(request.csr_pem.as_bytes())?;

@@ -96,14 +96,16 @@ fn told_to_caller(error: &IssueError) -> (Code, String) {
 
 fn log_issued(issued: &IssuedChain, asked: &IssueRequest<'_>, origin: &Origin, began: Instant) {
     let caller = &issued.caller;
-    let (pod, node) = (caller.pod(), caller.node());
+    let (workload, pod, node) = (caller.workload(), caller.pod(), caller.node());
     tracing::info!(
         request_id = origin.request_id,
         peer = origin.peer.map(display),
         identity = %issued.id,
         serial = %issued.serial,
-        namespace = %caller.workload().namespace,
-        service_account = %caller.workload().service_account,
+        authenticator = %caller.authenticator(),
+        cluster = caller.cluster(),
+        namespace = workload.map(|workload| workload.namespace.as_str()),
+        service_account = workload.map(|workload| workload.service_account.as_str()),
         pod = pod.map(|pod| pod.name.as_str()),
         pod_uid = pod.map(|pod| pod.uid.as_str()),
         node = node.map(|node| node.name.as_str()),

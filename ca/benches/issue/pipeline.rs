@@ -78,9 +78,9 @@ async fn issuer(material: &Material) -> Result<(Issuer, KeyKeeper), Box<dyn Erro
     let tokens = config.tokens;
     let health = Health::new().part("keys");
     let (keeper, keys) = KeyKeeper::new(tokens.source, tokens.refresh, metrics.clone(), health).await;
-    let authenticator = Authenticator::new(config.cluster_id, tokens.rules, keys);
-    let (trust_domain, profile) = (config.trust_domain, config.leaf);
-    Ok((Issuer { clock, trust_domain, authenticator, profile, authority, metrics }, keeper))
+    let authenticator = Authenticator::new(&config.cluster_id, config.trust_domain, tokens.rules, keys);
+    let profile = config.leaf;
+    Ok((Issuer { clock, authenticator, profile, authority, metrics }, keeper))
 }
 
 /// Seconds of processor time for one certificate.

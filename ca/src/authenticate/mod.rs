@@ -3,16 +3,20 @@
 //! A refusal is either final ("this is not acceptable") or open ("it could not be decided"), because old clients try
 //! again after the second and give up after the first.
 
+mod caller;
 mod claims;
 mod jwks;
 mod jwks_source;
 mod token;
 
+pub use caller::{AuthenticatorKind, Caller};
 pub use claims::{ClaimsError, ObjectRef, TokenId};
 pub use jwks::{FetchError, IssuerKeys, JwksSource, KeyKeeper, KeysError};
 pub use token::{TokenError, TokenRules};
 
-use signet_identity::{Timestamp, UnverifiedJws, WorkloadName};
+use std::sync::Arc;
+
+use signet_identity::{Timestamp, TrustDomain, UnverifiedJws};
 
 use claims::Claims;
 
@@ -59,55 +63,19 @@ impl IdentifyError {
     }
 }
 
-/// A caller whose credential was accepted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Caller {
-    workload: WorkloadName,
-    service_account_uid: String,
-    pod: Option<ObjectRef>,
-    node: Option<ObjectRef>,
-    token_id: Option<TokenId>,
-}
-
-impl Caller {
-    /// Namespace and service account.
-    pub fn workload(&self) -> &WorkloadName {
-        &self.workload
-    }
-
-    /// The service account's UID.
-    pub fn service_account_uid(&self) -> &str {
-        &self.service_account_uid
-    }
-
-    /// The pod that the token is bound to.
-    pub fn pod(&self) -> Option<&ObjectRef> {
-        self.pod.as_ref()
-    }
-
-    /// The node that the pod ran on when the token was made.
-    pub fn node(&self) -> Option<&ObjectRef> {
-        self.node.as_ref()
-    }
-
-    /// The token's own id.
-    pub fn token_id(&self) -> Option<&TokenId> {
-        self.token_id.as_ref()
-    }
-}
-
 /// Identifies callers by their Kubernetes tokens, without asking anyone while the issuer's keys are known.
 #[derive(Debug)]
 pub struct Authenticator {
-    cluster_id: String,
+    cluster_id: Arc<str>,
+    trust_domain: TrustDomain,
     rules: TokenRules,
     keys: IssuerKeys,
 }
 
 impl Authenticator {
-    /// An authenticator for the cluster called `cluster_id`.
-    pub fn new(cluster_id: String, rules: TokenRules, keys: IssuerKeys) -> Self {
-        Self { cluster_id, rules, keys }
+    /// An authenticator for the cluster called `cluster_id`, whose workloads live in `trust_domain`.
+    pub fn new(cluster_id: &str, trust_domain: TrustDomain, rules: TokenRules, keys: IssuerKeys) -> Self {
+        Self { cluster_id: cluster_id.into(), trust_domain, rules, keys }
     }
 
     /// The caller that `credential` proves. Waits only for keys, and for those no longer than the key source's bound.
@@ -116,7 +84,7 @@ impl Authenticator {
     /// Every variant of [`IdentifyError`].
     pub async fn identify(&self, credential: Credential<'_>, now: Timestamp) -> Result<Caller, IdentifyError> {
         let token = credential.bearer.ok_or(IdentifyError::NoToken)?;
-        if credential.cluster.is_some_and(|cluster| !cluster.is_empty() && cluster != self.cluster_id) {
+        if credential.cluster.is_some_and(|cluster| !cluster.is_empty() && *cluster != *self.cluster_id) {
             return Err(IdentifyError::UnknownCluster);
         }
         let token = UnverifiedJws::parse(token).map_err(TokenError::from)?;
@@ -125,8 +93,11 @@ impl Authenticator {
         let claims = Claims::from_json(&payload).map_err(TokenError::from)?;
         self.rules.check(&claims, now)?;
         Ok(Caller {
-            workload: claims.workload,
-            service_account_uid: claims.service_account_uid,
+            id: claims.workload.spiffe_id(&self.trust_domain),
+            workload: Some(claims.workload),
+            authenticator: AuthenticatorKind::KubernetesToken,
+            cluster: Some(self.cluster_id.clone()),
+            service_account_uid: Some(claims.service_account_uid),
             pod: claims.pod,
             node: claims.node,
             token_id: claims.token_id,

@@ -28,7 +28,7 @@ async fn identify(token: &str, now: Timestamp) -> Result<Caller, IdentifyError> 
     let (_keeper, keys) = KeyKeeper::new(JwksSource::File(path), hour, Metrics::new(), part).await;
     let issuer = "https://kubernetes.default.svc.cluster.local".to_owned();
     let rules = TokenRules { issuer, audiences: vec!["istio-ca".to_owned()], require_pod: true };
-    let authenticator = Authenticator::new("Kubernetes".to_owned(), rules, keys);
+    let authenticator = Authenticator::new("Kubernetes", "cluster.local".parse().unwrap(), rules, keys);
     authenticator.identify(Credential { bearer: Some(token), cluster: Some("Kubernetes") }, now).await
 }
 
@@ -36,8 +36,10 @@ async fn identify(token: &str, now: Timestamp) -> Result<Caller, IdentifyError> 
 async fn a_token_recorded_from_an_api_server_names_its_pod() {
     let recorded = recorded();
     let caller = identify(recorded["token"].as_str().unwrap(), THEN).await.unwrap();
-    assert_eq!(caller.workload().to_string(), "shop/web");
-    assert_eq!(caller.service_account_uid(), "839c09e6-de57-4fda-9be2-917e424f27c2");
+    assert_eq!(caller.workload().unwrap().to_string(), "shop/web");
+    assert_eq!(caller.id().as_str(), "spiffe://cluster.local/ns/shop/sa/web");
+    assert_eq!((caller.cluster(), caller.authenticator().as_str()), (Some("Kubernetes"), "kubernetes-token"));
+    assert_eq!(caller.service_account_uid().unwrap(), "839c09e6-de57-4fda-9be2-917e424f27c2");
     let pod = caller.pod().unwrap();
     assert_eq!((pod.name.as_str(), pod.uid.as_str()), ("web-1", "2b1d3708-1345-435f-ac48-7830b3bd5646"));
     assert_eq!(caller.node().unwrap().name, "node-1");
