@@ -19,6 +19,8 @@ pub(crate) enum ChoreError {
     File { path: PathBuf, source: io::Error },
     #[error("`{variable}` names `{}`, which {problem}; correct it, or unset it to use the pinned version", path.display())]
     Override { variable: &'static str, path: PathBuf, problem: &'static str },
+    #[error("there is no fuzz target `{name}`; `cargo xtask fuzz --list` lists them")]
+    UnknownTarget { name: String },
     #[error("`{}` was installed but does not run on this machine; {hint}", program.display())]
     Unusable { program: PathBuf, hint: String },
 }

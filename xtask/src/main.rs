@@ -6,6 +6,7 @@
 mod bench;
 mod demo;
 mod error;
+mod fuzz;
 mod python;
 mod talk;
 mod test;
@@ -50,6 +51,11 @@ enum Chore {
     /// Measure, in a release build, and print ratios.
     #[command(after_help = "Examples:\n  cargo xtask bench issue\n  cargo xtask bench agent --json")]
     Bench(bench::Options),
+    /// Feed every parser with hostile inputs, for a bounded time each, and count them.
+    #[command(after_help = "Needs a C++ compiler. What was found interesting is kept under the target directory.\n\n\
+        Examples:\n  cargo xtask fuzz                      every target for a minute\n  \
+        cargo xtask fuzz csr --seconds 600    one of them for ten\n  cargo xtask fuzz --list")]
+    Fuzz(fuzz::Options),
     /// Install the pinned Envoy under the target directory.
     #[command(after_help = "SIGNET_ENVOY=PATH names an Envoy of your own; nothing is installed then.\n\n\
         Examples:\n  cargo xtask envoy\n  SIGNET_ENVOY=$(cargo xtask envoy --print-path) cargo test -p signet-tests")]
@@ -84,6 +90,7 @@ fn run(chore: &Chore) -> Result<ExitCode, ChoreError> {
         Chore::Test(options) => test::run(&workspace, options),
         Chore::Demo(options) => demo::run(&workspace, options),
         Chore::Bench(options) => bench::run(&workspace, options),
+        Chore::Fuzz(options) => fuzz::run(&workspace, options),
         Chore::Envoy(options) => provide(&workspace, &python::ENVOY, options),
         Chore::Tools(options) => provide(&workspace, &python::TOOLS, options),
     }

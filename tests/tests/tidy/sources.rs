@@ -49,9 +49,11 @@ fn unfinished(files: &[File]) -> Vec<String> {
 }
 
 fn without_lints(files: &[File]) -> Vec<String> {
-    let packages = files
-        .iter()
-        .filter(|file| file.path.ends_with("/Cargo.toml") && file.text.lines().any(|line| line == "[package]"));
+    let packages = files.iter().filter(|file| {
+        let line = |wanted: &str| file.text.lines().any(|line| line == wanted);
+        // Fuzz targets are a workspace of their own, and their entry point is made by a macro.
+        file.path.ends_with("/Cargo.toml") && line("[package]") && !(line("[workspace]") && line("cargo-fuzz = true"))
+    });
     let without = packages.filter(|file| !file.text.contains("\n[lints]\nworkspace = true\n"));
     without.map(|file| format!("{} does not inherit the workspace's lints", file.path)).collect()
 }
@@ -129,8 +131,11 @@ fn a_package_with_lints_of_its_own_is_told() {
     let files = [
         File::new("Cargo.toml", "[workspace]\n"),
         File::new("a/Cargo.toml", "[package]\n\n[lints]\nworkspace = true\n"),
+        File::new("a/fuzz/Cargo.toml", "[package]\n[package.metadata]\ncargo-fuzz = true\n[workspace]\n"),
         File::new("b/Cargo.toml", "[package]\n\n[lints.clippy]\nall = \"allow\"\n"),
+        File::new("c/Cargo.toml", "[package]\n[workspace]\n"),
     ];
 
-    assert_eq!(without_lints(&files), ["b/Cargo.toml does not inherit the workspace's lints"]);
+    let told = ["b", "c"].map(|folder| format!("{folder}/Cargo.toml does not inherit the workspace's lints"));
+    assert_eq!(without_lints(&files), told);
 }
