@@ -86,6 +86,9 @@ impl SignatureAlgorithm {
 }
 
 #[cfg(test)]
+mod vectors;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
