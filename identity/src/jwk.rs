@@ -7,8 +7,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::signature::{self, RsaPublicKeyComponents, UnparsedPublicKey};
 use serde::Deserialize;
+use serde_json::{Map, Value};
 
 use crate::jws::Algorithm;
+use crate::{KeyAlgorithm, KeyError, PublicKey};
 
 /// Largest key set accepted, in bytes of JSON.
 pub const JWKS_MAX_BYTES: usize = 256 * 1024;
@@ -184,7 +186,6 @@ impl Jwk {
 
 fn rsa(n: &str, e: &str) -> Option<Material> {
     // Some issuers write a leading zero octet, which the verifier would refuse.
-    let strip = |octets: Vec<u8>| octets.into_iter().skip_while(|octet| *octet == 0).collect::<Vec<u8>>();
     let (n, e) = (strip(URL_SAFE_NO_PAD.decode(n).ok()?), strip(URL_SAFE_NO_PAD.decode(e).ok()?));
     (n.len() >= RSA_MODULUS_MIN_BYTES).then_some(Material::Rsa { n, e })
 }
@@ -198,29 +199,69 @@ fn point(x: &str, y: &str, coordinate_bytes: usize) -> Option<Vec<u8>> {
 }
 
 /// The JSON of one public key as a JWK for signing, named `kid`; `None` for kinds that JWS does not use here.
-pub fn to_json(key: &crate::PublicKey, kid: &str) -> Option<serde_json::Value> {
-    let bits = key.raw_bits();
-    let (crv, alg, size) = match key.algorithm() {
-        crate::KeyAlgorithm::EcP256 => ("P-256", "ES256", 32),
-        crate::KeyAlgorithm::EcP384 => ("P-384", "ES384", 48),
-        crate::KeyAlgorithm::Rsa { .. } | crate::KeyAlgorithm::Ed25519 => return rsa_to_json(key, kid),
+pub fn to_json(key: &PublicKey, kid: &str) -> Option<Value> {
+    let alg = match key.algorithm() {
+        KeyAlgorithm::EcP256 => "ES256",
+        KeyAlgorithm::EcP384 => "ES384",
+        KeyAlgorithm::Rsa { .. } => "RS256",
+        KeyAlgorithm::Ed25519 => return None,
     };
-    let (x, y) = bits.get(1..)?.split_at_checked(size)?;
-    let encode = |octets: &[u8]| URL_SAFE_NO_PAD.encode(octets);
-    Some(serde_json::json!({
-        "kty": "EC", "use": "sig", "alg": alg, "kid": kid, "crv": crv, "x": encode(x), "y": encode(y),
-    }))
+    let mut members = parameters(key)?;
+    for (name, value) in [("use", "sig"), ("alg", alg), ("kid", kid)] {
+        members.insert(name.to_owned(), value.into());
+    }
+    Some(Value::Object(members))
 }
 
-fn rsa_to_json(key: &crate::PublicKey, kid: &str) -> Option<serde_json::Value> {
-    let (n, e) = yasna::parse_der(key.raw_bits(), |reader| {
+/// The members of a JWK that are the key itself (RFC 7518, 6; RFC 8037, 2).
+pub(crate) fn parameters(key: &PublicKey) -> Option<Map<String, Value>> {
+    let bits = key.raw_bits();
+    let encode = |octets: &[u8]| Value::from(URL_SAFE_NO_PAD.encode(octets));
+    let point = |crv: &str, octets: usize| {
+        let (x, y) = bits.get(1..)?.split_at_checked(octets)?;
+        Some(vec![("kty", "EC".into()), ("crv", crv.into()), ("x", encode(x)), ("y", encode(y))])
+    };
+    let members = match key.algorithm() {
+        KeyAlgorithm::EcP256 => point("P-256", 32)?,
+        KeyAlgorithm::EcP384 => point("P-384", 48)?,
+        KeyAlgorithm::Ed25519 => vec![("kty", "OKP".into()), ("crv", "Ed25519".into()), ("x", encode(bits))],
+        KeyAlgorithm::Rsa { .. } => {
+            let (n, e) = rsa_integers(bits)?;
+            vec![("kty", "RSA".into()), ("n", encode(&n)), ("e", encode(&e))]
+        }
+    };
+    Some(members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+}
+
+/// Modulus and exponent without zeroes in front.
+fn rsa_integers(bits: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+    let (n, e) = yasna::parse_der(bits, |reader| {
         reader.read_sequence(|reader| Ok((reader.next().read_bigint_bytes()?.0, reader.next().read_bigint_bytes()?.0)))
     })
     .ok()?;
-    let encode = |octets: Vec<u8>| {
-        URL_SAFE_NO_PAD.encode(octets.into_iter().skip_while(|octet| *octet == 0).collect::<Vec<u8>>())
+    Some((strip(n), strip(e)))
+}
+
+fn strip(octets: Vec<u8>) -> Vec<u8> {
+    octets.into_iter().skip_while(|octet| *octet == 0).collect()
+}
+
+/// The public key that members of a JWK name.
+///
+/// # Errors
+/// [`KeyError::Algorithm`] for kinds and curves that are not known here, the others for keys that are broken or outside
+/// the bounds.
+pub(crate) fn public_key<'a>(kty: &str, member: impl Fn(&str) -> Option<&'a str>) -> Result<PublicKey, KeyError> {
+    let octets = |name: &str| {
+        let text = member(name).ok_or(KeyError::Malformed)?;
+        URL_SAFE_NO_PAD.decode(text).map_err(|_| KeyError::Malformed)
     };
-    Some(serde_json::json!({
-        "kty": "RSA", "use": "sig", "alg": "RS256", "kid": kid, "n": encode(n), "e": encode(e),
-    }))
+    match (kty, member("crv")) {
+        ("RSA", _) => PublicKey::from_rsa(&strip(octets("n")?), &strip(octets("e")?)),
+        ("EC", Some("P-256")) => PublicKey::from_coordinates(KeyAlgorithm::EcP256, &octets("x")?, &octets("y")?),
+        ("EC", Some("P-384")) => PublicKey::from_coordinates(KeyAlgorithm::EcP384, &octets("x")?, &octets("y")?),
+        ("OKP", Some("Ed25519")) => PublicKey::from_ed25519(&octets("x")?),
+        ("EC" | "OKP", None) => Err(KeyError::Malformed),
+        _ => Err(KeyError::Algorithm),
+    }
 }

@@ -138,19 +138,44 @@ impl<'a> UnverifiedJws<'a> {
     }
 }
 
-/// Signs `claims` as a compact token named by `kid`: ES256 or ES384 with a key on that curve, RS256 with RSA.
+/// Signs `claims` as a compact token named by `kid`: ES256 or ES384 with a key on that curve, RS256 with RSA. The
+/// header says no more than that, as in the tokens of Kubernetes.
 ///
 /// # Errors
 /// [`KeyError::Algorithm`] for other keys, [`KeyError::Signing`].
 pub fn sign(signer: &Signer, kid: &str, claims: &serde_json::Value) -> Result<String, KeyError> {
-    let (alg, coordinate) = match signer.public().algorithm() {
-        KeyAlgorithm::EcP256 => ("ES256", Some(32)),
-        KeyAlgorithm::EcP384 => ("ES384", Some(48)),
-        KeyAlgorithm::Rsa { .. } => ("RS256", None),
-        KeyAlgorithm::Ed25519 => return Err(KeyError::Algorithm),
-    };
-    let header = serde_json::json!({ "alg": alg, "kid": kid }).to_string();
-    let input = format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims.to_string()));
+    let (alg, coordinate) = algorithm_of(signer)?;
+    sign_under(&serde_json::json!({ "alg": alg, "kid": kid }), signer, coordinate, claims)
+}
+
+/// Signs `claims` as a JWT-SVID, whose header holds `alg`, `kid` and `typ` and may hold nothing else (JWT-SVID,
+/// section 2). Otherwise as [`sign`].
+///
+/// # Errors
+/// As [`sign`].
+pub fn sign_jwt_svid(signer: &Signer, kid: &str, claims: &serde_json::Value) -> Result<String, KeyError> {
+    let (alg, coordinate) = algorithm_of(signer)?;
+    sign_under(&serde_json::json!({ "alg": alg, "kid": kid, "typ": "JWT" }), signer, coordinate, claims)
+}
+
+/// The name of a key's algorithm, and the octets of each half of its signatures where they have halves.
+fn algorithm_of(signer: &Signer) -> Result<(&'static str, Option<usize>), KeyError> {
+    match signer.public().algorithm() {
+        KeyAlgorithm::EcP256 => Ok(("ES256", Some(32))),
+        KeyAlgorithm::EcP384 => Ok(("ES384", Some(48))),
+        KeyAlgorithm::Rsa { .. } => Ok(("RS256", None)),
+        KeyAlgorithm::Ed25519 => Err(KeyError::Algorithm),
+    }
+}
+
+fn sign_under(
+    header: &serde_json::Value,
+    signer: &Signer,
+    coordinate: Option<usize>,
+    claims: &serde_json::Value,
+) -> Result<String, KeyError> {
+    let encode = |json: &serde_json::Value| URL_SAFE_NO_PAD.encode(json.to_string());
+    let input = format!("{}.{}", encode(header), encode(claims));
     let signature = signer.sign(input.as_bytes())?;
     let signature = match coordinate {
         Some(size) => fixed_form(&signature, size).ok_or(KeyError::Signing)?,

@@ -136,6 +136,45 @@ impl PublicKey {
         Ok(Self { algorithm, spki: der.into(), raw: bits.into() })
     }
 
+    /// The key on P-256 or P-384 with these big-endian coordinates. Whether they name a point of the curve is found out
+    /// by whoever verifies with it.
+    ///
+    /// # Errors
+    /// [`KeyError::Malformed`] when they are not as long as the curve's.
+    pub(crate) fn from_coordinates(curve: KeyAlgorithm, x: &[u8], y: &[u8]) -> Result<Self, KeyError> {
+        let (identifier, octets) = match curve {
+            KeyAlgorithm::EcP256 => (EC_P256_IDENTIFIER, P256_COORDINATE_BYTES),
+            KeyAlgorithm::EcP384 => (EC_P384_IDENTIFIER, P384_COORDINATE_BYTES),
+            KeyAlgorithm::Rsa { .. } | KeyAlgorithm::Ed25519 => return Err(KeyError::Algorithm),
+        };
+        if x.len() != octets || y.len() != octets {
+            return Err(KeyError::Malformed);
+        }
+        Self::from_spki_der(&spki(identifier, &[&[POINT_UNCOMPRESSED], x, y].concat()))
+    }
+
+    /// The RSA key of this big-endian modulus and exponent.
+    ///
+    /// # Errors
+    /// [`KeyError::RsaSize`], [`KeyError::RsaExponent`], [`KeyError::Malformed`].
+    pub(crate) fn from_rsa(modulus: &[u8], exponent: &[u8]) -> Result<Self, KeyError> {
+        let bits = yasna::construct_der(|writer| {
+            writer.write_sequence(|writer| {
+                writer.next().write_bigint_bytes(modulus, true);
+                writer.next().write_bigint_bytes(exponent, true);
+            });
+        });
+        Self::from_spki_der(&spki(RSA_IDENTIFIER, &bits))
+    }
+
+    /// The Ed25519 key of these octets.
+    ///
+    /// # Errors
+    /// [`KeyError::SmallOrder`], [`KeyError::Malformed`].
+    pub(crate) fn from_ed25519(octets: &[u8]) -> Result<Self, KeyError> {
+        Self::from_spki_der(&spki(ED25519_IDENTIFIER, octets))
+    }
+
     /// What kind of key it is.
     pub fn algorithm(&self) -> KeyAlgorithm {
         self.algorithm
@@ -168,6 +207,16 @@ impl fmt::Debug for PublicKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "PublicKey({} {})", self.algorithm, self.fingerprint())
     }
+}
+
+/// A SubjectPublicKeyInfo (RFC 5280, 4.1.2.7).
+fn spki(identifier: &[u8], bits: &[u8]) -> Vec<u8> {
+    yasna::construct_der(|writer| {
+        writer.write_sequence(|writer| {
+            writer.next().write_der(identifier);
+            writer.next().write_bitvec_bytes(bits, bits.len() * 8);
+        });
+    })
 }
 
 fn algorithm_of(identifier: &[u8], bits: &[u8]) -> Result<KeyAlgorithm, KeyError> {

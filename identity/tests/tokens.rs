@@ -14,7 +14,7 @@ use rsa::sha2::{Sha256, Sha384, Sha512};
 use rsa::signature::{SignatureEncoding, Signer, Verifier};
 use serde_json::{Value, json};
 use signet_identity::jws::TOKEN_MAX_BYTES;
-use signet_identity::{JwkError, JwkSet, JwsError, PrivateKey, Timestamp, UnverifiedJws};
+use signet_identity::{JwkError, JwkSet, JwsError, PrivateKey, Timestamp, UnverifiedJws, jwk, jws};
 use signet_testkit::TokenIssuer;
 use signet_testkit::keys;
 use signet_testkit::token::signing_input;
@@ -302,4 +302,15 @@ fn shared_token() -> &'static (TokenIssuer, String) {
         let token = issuer.sign(&claims(&issuer));
         (issuer, token)
     })
+}
+
+#[test]
+fn a_jwt_svid_says_algorithm_key_and_type_in_its_header_and_nothing_else() {
+    let key = PrivateKey::generate_p256().unwrap();
+    let token = jws::sign_jwt_svid(&key.signer().unwrap(), "k1", &json!({ "exp": 1_790_000_000_i64 })).unwrap();
+    let parts: Vec<_> = token.split('.').map(|part| URL_SAFE_NO_PAD.decode(part).unwrap()).collect();
+    assert_eq!(parts[0], br#"{"alg":"ES256","kid":"k1","typ":"JWT"}"#);
+    assert_eq!(parts[1], br#"{"exp":1790000000}"#);
+    let keys = set_of(&[jwk::to_json(key.public(), "k1").unwrap()]).unwrap();
+    assert_eq!(verify(&keys, &token).unwrap()["exp"], 1_790_000_000_i64);
 }

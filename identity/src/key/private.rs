@@ -182,12 +182,7 @@ impl Pair {
             Self::Rsa(pair) => (RSA_IDENTIFIER, pair.public_key().as_ref()),
             Self::Ed25519(pair) => (ED25519_IDENTIFIER, pair.public_key().as_ref()),
         };
-        yasna::construct_der(|writer| {
-            writer.write_sequence(|writer| {
-                writer.next().write_der(identifier);
-                writer.next().write_bitvec_bytes(bits, bits.len() * 8);
-            });
-        })
+        super::spki(identifier, bits)
     }
 }
 
