@@ -16,6 +16,7 @@ use crate::authenticate::{Authenticator, KeyKeeper};
 use crate::authority::{Authority, AuthorityError};
 use crate::config::{AuthorityConfig, AuthoritySource, CaConfig};
 use crate::issue::Issuer;
+use crate::jwt::{Tokens, TokensError};
 use crate::metrics::Metrics;
 use crate::readiness::Readiness;
 use crate::server::{ServeError, Server};
@@ -52,6 +53,9 @@ pub enum StartError {
     /// Randomness.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// Tokens.
+    #[error("tokens cannot be minted")]
+    Tokens(#[from] TokensError),
     /// gRPC reflection.
     #[error("gRPC reflection cannot be served")]
     Reflection(#[from] tonic_reflection::server::Error),
@@ -64,6 +68,8 @@ pub struct Addresses {
     pub listen: SocketAddr,
     /// Health and metrics.
     pub admin: SocketAddr,
+    /// OpenID Connect discovery, where it is served.
+    pub oidc: Option<SocketAddr>,
 }
 
 /// A program that is ready to run: everything loaded, every address bound.
@@ -80,6 +86,7 @@ pub struct App {
     server: Server,
     admin: Admin,
     reflection: bool,
+    minting: Option<Tokens>,
 }
 
 impl App {
@@ -96,6 +103,13 @@ impl App {
         let tokens = config.tokens;
         let (keys, issuer_keys) =
             KeyKeeper::new(tokens.source, tokens.refresh, metrics.clone(), health.part("issuer keys")).await;
+        let minting = match config.jwt {
+            Some(jwt) => {
+                let (trust_domain, own) = (config.trust_domain.clone(), serving.certificate());
+                Some(Tokens::open(jwt, trust_domain, own, clock.clone(), &metrics, &health).await?)
+            }
+            None => None,
+        };
         let issuer = Arc::new(Issuer {
             clock: clock.clone(),
             authenticator: Authenticator::new(&config.cluster_id, config.trust_domain, tokens.rules, issuer_keys),
@@ -109,9 +123,23 @@ impl App {
         let addresses = Addresses {
             listen: server.address().map_err(cannot_listen(config.listen))?,
             admin: admin.address().map_err(cannot_listen(config.admin_listen))?,
+            oidc: minting.as_ref().and_then(Tokens::oidc_address),
         };
         let reflection = config.reflection;
-        Ok(Self { addresses, clock, metrics, health, authority, issuer, keys, serving, server, admin, reflection })
+        Ok(Self {
+            addresses,
+            clock,
+            metrics,
+            health,
+            authority,
+            issuer,
+            keys,
+            serving,
+            server,
+            admin,
+            reflection,
+            minting,
+        })
     }
 
     /// Where it listens.
@@ -125,9 +153,14 @@ impl App {
     /// Every variant of [`RunError`].
     pub async fn run(self, shutdown: Shutdown) -> Result<(), RunError> {
         let (reporter, grpc_health) = tonic_health::server::health_reporter();
+        let minting = self.minting.as_ref().map(|tokens| tokens.service(self.issuer.clone()));
+        let minting = minting.transpose().map_err(StartError::from)?;
         let service = CertificateService::new(self.issuer).map_err(StartError::from)?;
         let service = IstioCertificateServiceServer::new(service).max_decoding_message_size(MESSAGE_MAX_BYTES);
         let mut routes = Routes::new(service).add_service(grpc_health);
+        if let Some(service) = minting {
+            routes = routes.add_service(service.max_decoding_message_size(MESSAGE_MAX_BYTES));
+        }
         if self.reflection {
             routes = routes.add_service(reflection().map_err(StartError::from)?);
         }
@@ -143,6 +176,9 @@ impl App {
         let mut tasks = Tasks::new();
         tasks.start("issuer keys", self.keys.run(shutdown.clone()));
         tasks.start("serving certificate", self.serving.run(shutdown.clone()));
+        if let Some(tokens) = self.minting {
+            tasks.start("tokens", tokens.run(shutdown.clone()));
+        }
         tasks.start("readiness", readiness.run(shutdown.clone()));
         tasks.start("admin", self.admin.serve(self.health, registry, shutdown.clone()));
         tasks.start("grpc", self.server.serve(routes, shutdown.clone()));

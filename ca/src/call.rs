@@ -4,7 +4,6 @@
 //! Two audiences, two messages: the caller gets a code and a short sentence with a request id, the log gets the whole
 //! reason under the same id. No token, request body or key is ever logged.
 
-use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -14,6 +13,7 @@ use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
 use tonic::{Code, Request, Response, Status};
 
 use crate::authenticate::{Credential, IdentifyError};
+use crate::hex::hex;
 
 const AUTHORIZATION: &str = "authorization";
 const BEARER: &str = "Bearer ";
@@ -89,12 +89,7 @@ impl RequestIds {
     pub(crate) fn new() -> Result<Self, KeyError> {
         let mut octets = [0u8; 8];
         SystemRandom::new().fill(&mut octets).map_err(|_| KeyError::Randomness)?;
-        let process = octets.iter().fold(String::new(), |mut text, octet| {
-            // Writing to a string cannot fail.
-            let _ = write!(text, "{octet:02x}");
-            text
-        });
-        Ok(Self { process, next: AtomicU64::new(1) })
+        Ok(Self { process: hex(&octets), next: AtomicU64::new(1) })
     }
 
     /// Names `request`.

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use crate::authenticate::{Authenticator, Caller, Credential, IdentifyError};
 use crate::authority::Authority;
-use crate::authorize::{AuthorizeError, authorize};
+use crate::authorize::{AuthorizeError, Grant, authorize};
 use crate::metrics::{Metrics, Stage};
 use crate::profile::{Profile, ProfileError};
 
@@ -110,8 +110,7 @@ impl Issuer {
         let now = Timestamp::from(self.clock.now());
         let watch = StageWatch::start(&self.metrics);
 
-        let caller = self.authenticator.identify(request.credential, now).await?;
-        let grant = authorize(&caller, request.impersonated)?;
+        let (caller, grant) = self.admit(request.credential, request.impersonated, now).await?;
         let watch = watch.end_of(Stage::Authenticate);
 
         let csr = VerifiedCsr::from_pem(request.csr_pem.as_bytes())?;
@@ -133,6 +132,21 @@ impl Issuer {
             key: csr.public_key().algorithm(),
             key_fingerprint: csr.public_key().fingerprint(),
         })
+    }
+
+    /// Who asks, and which identity it may have: the same for whatever is issued.
+    ///
+    /// # Errors
+    /// [`IssueError::Unidentified`], [`IssueError::NotGranted`].
+    pub(crate) async fn admit(
+        &self,
+        credential: Credential<'_>,
+        impersonated: Option<&str>,
+        now: Timestamp,
+    ) -> Result<(Caller, Grant), IssueError> {
+        let caller = self.authenticator.identify(credential, now).await?;
+        let grant = authorize(&caller, impersonated)?;
+        Ok((caller, grant))
     }
 }
 

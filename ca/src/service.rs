@@ -79,7 +79,7 @@ fn impersonated(message: &IstioCertificateRequest) -> Option<&str> {
 }
 
 /// The only words about a failure that leave the process.
-fn told_to_caller(error: &IssueError) -> (Code, String) {
+pub(crate) fn told_to_caller(error: &IssueError) -> (Code, String) {
     let signing = |reason: &dyn std::fmt::Display| format!("CSR signing error ({reason})");
     match error {
         IssueError::Unidentified(error) => {

@@ -5,6 +5,9 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+
 /// Mode of files that hold keys.
 pub const SECRET_MODE: u32 = 0o600;
 
@@ -109,6 +112,25 @@ pub fn create_secret_dir(path: &Path) -> Result<(), FileError> {
         .map_err(FileError::io("create directory", path))
 }
 
+/// A directory that this process alone writes to, for as long as this value lives; the end of the process ends it too.
+#[derive(Debug)]
+pub struct DirLock {
+    _dir: File,
+}
+
+/// Locks a directory against other processes that lock it; `None` when one of them has it. Does not wait.
+///
+/// # Errors
+/// [`FileError::Io`].
+pub fn try_lock_dir(path: &Path) -> Result<Option<DirLock>, FileError> {
+    let dir = File::open(path).map_err(FileError::io("open", path))?;
+    match flock(&dir, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(Some(DirLock { _dir: dir })),
+        Err(error) if error == Errno::WOULDBLOCK => Ok(None),
+        Err(error) => Err(FileError::io("lock", path)(error.into())),
+    }
+}
+
 /// Makes the directory entry of `path` durable.
 ///
 /// # Errors
@@ -167,6 +189,16 @@ mod tests {
         assert!(matches!(error, FileError::Io { ref source, .. } if source.kind() == io::ErrorKind::AlreadyExists));
         assert_eq!(fs::read(&path).unwrap(), b"first");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_locked_directory_is_given_to_nobody_else_until_it_is_let_go() {
+        let dir = tempfile::tempdir().unwrap();
+        let lock = try_lock_dir(dir.path()).unwrap();
+        assert!(lock.is_some() && try_lock_dir(dir.path()).unwrap().is_none());
+        drop(lock);
+        assert!(try_lock_dir(dir.path()).unwrap().is_some());
+        assert!(try_lock_dir(&dir.path().join("missing")).unwrap_err().is_missing());
     }
 
     #[test]

@@ -87,7 +87,8 @@ fn every_metric_is_documented_and_every_documented_one_is_served() {
     check_metrics("sds-agent", &web.metrics());
 }
 
-/// Families that a page shows only after a stream, after something went wrong, or with a plugged-in chain.
+/// Families that a page shows only after a stream, after something went wrong, with a plugged-in chain, or with a part
+/// that is off by default.
 const SHOWN_LATER: &[&str] = &[
     "citadel_server_cert_chain_expiry_seconds",
     "citadel_server_cert_chain_expiry_timestamp",
@@ -98,7 +99,13 @@ const SHOWN_LATER: &[&str] = &[
     "signet_agent_sds_pushes_total",
     "signet_agent_sds_streams",
     "signet_ca_handshake_failures_total",
+    "signet_ca_jwt_key_changes_total",
+    "signet_ca_jwt_keys",
+    "signet_ca_jwt_refusals_total",
     "signet_ca_refusals_total",
+    "signet_ca_web_answers_total",
+    "signet_ca_web_certificate_expiry_timestamp",
+    "signet_ca_web_handshake_failures_total",
 ];
 
 #[track_caller]
@@ -120,7 +127,8 @@ fn the_configurations_in_the_operations_guide_are_accepted() {
     let ca =
         toml_example(&document("operations/signet-ca.md")).replace("/etc/signet/jwks.json", jwks.to_str().unwrap());
     let agent = toml_example(&document("operations/sds-agent.md")).to_owned();
-    for (program, config) in [("signet-ca", ca), ("sds-agent", agent)] {
+    let jwt = format!("{ca}\n{}", toml_example(&document("operations/jwt-svids.md")));
+    for (program, config) in [("signet-ca", ca), ("signet-ca", jwt), ("sds-agent", agent)] {
         let config = workdir.write(&format!("{program}.toml"), config);
         let mut command = Command::new(bin(program));
         let checked = command.args(["run", "--check-config", "--config"]).arg(config).output().unwrap();

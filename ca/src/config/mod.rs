@@ -3,10 +3,14 @@
 //! One section, one function. Reads files only to say early that they are unusable; what they hold is loaded again by
 //! whoever needs it.
 
+mod jwt;
 mod sections;
 mod settings;
+mod web;
 
+pub use jwt::JwtConfig;
 pub use settings::SETTINGS;
+pub use web::{WebCertificate, WebConfig};
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -44,6 +48,8 @@ pub struct CaConfig {
     pub leaf: Profile,
     /// The server's own certificate.
     pub serving: ServingConfig,
+    /// Tokens, where they are minted.
+    pub jwt: Option<JwtConfig>,
 }
 
 /// How to log.

@@ -15,12 +15,16 @@ use signet_identity::der::AltName;
 use signet_identity::jwk::JWKS_MAX_BYTES;
 use signet_runtime::{Reader, files};
 
+use super::jwt::jwt;
 use super::{AuthorityConfig, AuthoritySource, CaConfig, LogConfig, ServingConfig, TokensConfig};
 use crate::authenticate::{JwksSource, TokenRules};
 use crate::profile::{KeyKind, Profile};
 
 /// Shortest duration that any setting may have; certificates count whole seconds.
 const DURATION_MIN: Duration = Duration::from_secs(1);
+
+/// Where we keep what we need, when nobody says.
+const STATE_DIR: &str = "/var/lib/signet-ca";
 
 /// Istiod's names and our own, for a namespace.
 const SERVING_NAMES: [&str; 4] = ["istiod", "istiod-remote", "istio-pilot", "signet-ca"];
@@ -37,6 +41,7 @@ pub(super) fn all(reader: &mut Reader) -> Option<CaConfig> {
     let authority = authority(reader);
     let leaf = leaf(reader);
     let serving = serving(reader, namespace.as_deref().unwrap_or_default());
+    let jwt = jwt(reader, state_dir(authority.as_ref()));
     Some(CaConfig {
         trust_domain: trust_domain?,
         cluster_id: cluster_id?,
@@ -48,7 +53,18 @@ pub(super) fn all(reader: &mut Reader) -> Option<CaConfig> {
         authority: authority?,
         leaf: leaf?,
         serving: serving?,
+        jwt: jwt?,
     })
+}
+
+/// Where what we keep is kept when nobody says: with the authority that we keep ourselves.
+fn state_dir(authority: Option<&AuthorityConfig>) -> &Path {
+    match authority.map(|authority| &authority.source) {
+        Some(AuthoritySource::SelfSigned { state_dir } | AuthoritySource::PluggedInIfThere { state_dir, .. }) => {
+            state_dir
+        }
+        Some(AuthoritySource::PluggedIn { .. }) | None => Path::new(STATE_DIR),
+    }
 }
 
 fn log(reader: &mut Reader) -> Option<LogConfig> {
@@ -119,7 +135,7 @@ fn authority(reader: &mut Reader) -> Option<AuthorityConfig> {
     let cacerts: Option<PathBuf> = reader.optional("authority.cacerts_dir");
     let state_dir: Option<PathBuf> = match plugged_in {
         Some(_) => reader.optional("authority.state_dir"),
-        None => reader.or("authority.state_dir", "/var/lib/signet-ca"),
+        None => reader.or("authority.state_dir", STATE_DIR),
     };
     let root_ttl = duration(reader, "authority.root_ttl", "87600h");
     if plugged_in.is_some() && (cacerts.is_some() || state_dir.is_some()) {
@@ -193,7 +209,7 @@ fn list<T: FromStr<Err = String>>(reader: &mut Reader, key: &str, default: &str)
     (items.len() == words.len()).then_some(items)
 }
 
-fn duration(reader: &mut Reader, key: &str, default: &str) -> Option<Duration> {
+pub(super) fn duration(reader: &mut Reader, key: &str, default: &str) -> Option<Duration> {
     let duration: Duration = reader.or(key, default)?;
     if duration < DURATION_MIN {
         reader.refuse(key, "must be at least 1s");

@@ -4,9 +4,13 @@
 
 mod expiry;
 mod grpc;
+mod jwt;
 mod plain;
+mod web;
 
 pub use grpc::GrpcCall;
+pub(crate) use jwt::{JwtMetrics, KeyChange};
+pub(crate) use web::{WebEndpoint, WebMetrics};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -86,6 +90,8 @@ struct Inner {
     parsing_errors: PlainCounter,
     id_extraction_errors: PlainCounter,
     grpc: GrpcMetrics,
+    jwt: JwtMetrics,
+    web: WebMetrics,
     refusals: Family<ReasonLabels, Counter>,
     stages: Family<StageLabels, Histogram>,
     authenticate: Histogram,
@@ -110,6 +116,8 @@ impl Default for Metrics {
             parsing_errors: PlainCounter::default(),
             id_extraction_errors: PlainCounter::default(),
             grpc: GrpcMetrics::default(),
+            jwt: JwtMetrics::default(),
+            web: WebMetrics::default(),
             refusals: Family::default(),
             authenticate,
             csr,
@@ -156,6 +164,8 @@ impl Metrics {
             of.id_extraction_errors.clone(),
         );
         of.grpc.register(&mut registry);
+        of.jwt.register(&mut registry);
+        of.web.register(&mut registry);
         self.register_own(&mut registry);
         registry.register_collector(Box::new(Expiry::new(authority, clock)));
         registry
@@ -172,6 +182,16 @@ impl Metrics {
             "Connections that ended before TLS was established",
             of.handshake_failures.clone(),
         );
+    }
+
+    /// What is counted of tokens.
+    pub(crate) fn jwt(&self) -> JwtMetrics {
+        self.inner.jwt.clone()
+    }
+
+    /// What is counted of endpoints with public documents.
+    pub(crate) fn web(&self) -> WebMetrics {
+        self.inner.web.clone()
     }
 
     /// A request came in.

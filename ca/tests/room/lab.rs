@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use signet_ca::app::{App, RunError, StartError};
+use signet_ca::app::{Addresses, App, RunError, StartError};
 use signet_ca::config::CaConfig;
 use signet_identity::{Certificate, PrivateKey, SpiffeId, Svid, Timestamp, TrustBundle, TrustDomain, csr};
 use signet_proto::istio_ca::istio_certificate_service_client::IstioCertificateServiceClient;
@@ -95,6 +95,7 @@ impl Setup {
         Ok(Lab {
             listen: addresses.listen,
             admin: addresses.admin,
+            addresses,
             trust_domain,
             roots_pem,
             trigger,
@@ -119,6 +120,7 @@ pub(crate) struct Lab {
     pub(crate) setup: Setup,
     pub(crate) listen: SocketAddr,
     pub(crate) admin: SocketAddr,
+    pub(crate) addresses: Addresses,
     pub(crate) roots_pem: String,
     trust_domain: TrustDomain,
     trigger: ShutdownTrigger,

@@ -5,7 +5,11 @@ mod config;
 #[cfg(test)]
 mod headers;
 #[cfg(test)]
+mod https;
+#[cfg(test)]
 mod issuing;
+#[cfg(test)]
+mod jwt;
 #[cfg(test)]
 mod keys;
 #[cfg(test)]
@@ -26,3 +30,5 @@ mod serving;
 mod state_dir;
 #[cfg(test)]
 mod tokens;
+#[cfg(test)]
+mod web;
