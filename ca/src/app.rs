@@ -17,6 +17,7 @@ use crate::authority::{Authority, AuthorityError};
 use crate::config::{AuthorityConfig, AuthoritySource, CaConfig};
 use crate::issue::Issuer;
 use crate::jwt::{Tokens, TokensError};
+use crate::ledger::{Ledger, LedgerKeeper, OpenError};
 use crate::metrics::Metrics;
 use crate::readiness::Readiness;
 use crate::server::{ServeError, Server};
@@ -36,6 +37,9 @@ pub enum StartError {
     /// Nobody to sign.
     #[error(transparent)]
     Authority(#[from] AuthorityError),
+    /// Nowhere to record what is issued.
+    #[error("ledger cannot be used")]
+    Ledger(#[from] OpenError),
     /// No certificate to serve with.
     #[error("serving certificate cannot be issued")]
     Serving(#[from] ServingError),
@@ -82,6 +86,7 @@ pub struct App {
     authority: watch::Sender<Arc<Authority>>,
     issuer: Arc<Issuer>,
     keys: KeyKeeper,
+    ledger: LedgerKeeper,
     serving: ServingKeeper,
     server: Server,
     admin: Admin,
@@ -110,12 +115,14 @@ impl App {
             }
             None => None,
         };
+        let (ledger, ledger_keeper) = Ledger::open(config.ledger.as_ref(), clock.clone(), metrics.ledger(), &health)?;
         let issuer = Arc::new(Issuer {
             clock: clock.clone(),
             authenticator: Authenticator::new(&config.cluster_id, config.trust_domain, tokens.rules, issuer_keys),
             profile: config.leaf,
             authority: current,
             metrics: metrics.clone(),
+            ledger,
         });
         let server = Server::new(listen(config.listen).await?, serving.certificate(), metrics.clone())?;
         let cannot_listen = |address| move |source| StartError::Listen { address, source };
@@ -126,6 +133,7 @@ impl App {
             oidc: minting.as_ref().and_then(Tokens::oidc_address),
         };
         let reflection = config.reflection;
+        let ledger = ledger_keeper;
         Ok(Self {
             addresses,
             clock,
@@ -134,6 +142,7 @@ impl App {
             authority,
             issuer,
             keys,
+            ledger,
             serving,
             server,
             admin,
@@ -175,6 +184,7 @@ impl App {
 
         let mut tasks = Tasks::new();
         tasks.start("issuer keys", self.keys.run(shutdown.clone()));
+        tasks.start("ledger", self.ledger.run(shutdown.clone()));
         tasks.start("serving certificate", self.serving.run(shutdown.clone()));
         if let Some(tokens) = self.minting {
             tasks.start("tokens", tokens.run(shutdown.clone()));

@@ -1,5 +1,7 @@
 //! What `signet-ca` tells about itself on the command line.
 
+mod ledger;
+
 use signet_runtime::Daemon;
 
 use crate::config::SETTINGS;
@@ -23,5 +25,5 @@ pub const DAEMON: Daemon = Daemon {
     about: "Issues short-lived SPIFFE certificates to holders of Kubernetes service-account tokens",
     examples: EXAMPLES,
     settings: SETTINGS,
-    verbs: &[],
+    verbs: &[ledger::LEDGER],
 };

@@ -1,8 +1,11 @@
 //! The issuance pipeline: one certificate request from arrival to answer.
 //!
 //! Each step consumes what the step before it proved, so their order is fixed by types, not by care. Nothing here knows
-//! about gRPC, files or Kubernetes; those live behind the fields of [`Issuer`].
+//! about gRPC, files or Kubernetes; those live behind the fields of [`Issuer`]. A chain is returned only after the
+//! ledger has confirmed its record.
 
+use std::borrow::Cow;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use signet_identity::{CsrError, KeyAlgorithm, KeyError, Lifetime, Serial, SpiffeId, Timestamp, VerifiedCsr};
@@ -14,6 +17,7 @@ use std::sync::Arc;
 use crate::authenticate::{Authenticator, Caller, Credential, IdentifyError};
 use crate::authority::Authority;
 use crate::authorize::{AuthorizeError, Grant, authorize};
+use crate::ledger::{Issued, Ledger, LedgerError};
 use crate::metrics::{Metrics, Stage};
 use crate::profile::{Profile, ProfileError};
 
@@ -28,6 +32,10 @@ pub struct IssueRequest<'a> {
     pub asked_secs: i64,
     /// The identity that the caller wants to be instead of its own.
     pub impersonated: Option<&'a str>,
+    /// What the request is called in answer, log and ledger.
+    pub request_id: &'a str,
+    /// Where it came from.
+    pub peer: Option<SocketAddr>,
 }
 
 /// A chain that was issued, with what its record says.
@@ -69,6 +77,9 @@ pub enum IssueError {
     /// The operator.
     #[error("certificate could not be signed")]
     Sign(#[from] KeyError),
+    /// The operator: what is issued cannot be recorded.
+    #[error("certificate could not be recorded")]
+    Ledger(#[from] LedgerError),
 }
 
 impl IssueError {
@@ -82,6 +93,7 @@ impl IssueError {
             Self::Profile(ProfileError::Lifetime { .. }) => "lifetime",
             Self::Profile(ProfileError::IssuerNotValid) => "issuer_not_valid",
             Self::Sign(_) => "sign",
+            Self::Ledger(error) => error.reason(),
         }
     }
 }
@@ -99,6 +111,8 @@ pub struct Issuer {
     pub authority: watch::Receiver<Arc<Authority>>,
     /// Where the time goes.
     pub metrics: Metrics,
+    /// What confirms that a certificate may leave.
+    pub ledger: Ledger,
 }
 
 impl Issuer {
@@ -111,6 +125,7 @@ impl Issuer {
         let watch = StageWatch::start(&self.metrics);
 
         let (caller, grant) = self.admit(request.credential, request.impersonated, now).await?;
+        self.ledger.check()?;
         let watch = watch.end_of(Stage::Authenticate);
 
         let csr = VerifiedCsr::from_pem(request.csr_pem.as_bytes())?;
@@ -120,9 +135,9 @@ impl Issuer {
         let template = self.profile.leaf(&grant, &csr, request.asked_secs, &authority, now)?;
         let leaf = authority.sign(&template)?;
         let chain = authority.chain_pem(&leaf);
-        watch.end_of(Stage::Sign);
+        let watch = watch.end_of(Stage::Sign);
 
-        Ok(IssuedChain {
+        let issued = IssuedChain {
             chain,
             caller,
             id: grant.id().clone(),
@@ -131,7 +146,10 @@ impl Issuer {
             lifetime: leaf.lifetime,
             key: csr.public_key().algorithm(),
             key_fingerprint: csr.public_key().fingerprint(),
-        })
+        };
+        self.ledger.append(&record(request, &issued, &authority, now)).await?;
+        watch.end_of(Stage::Record);
+        Ok(issued)
     }
 
     /// Who asks, and which identity it may have: the same for whatever is issued.
@@ -147,6 +165,42 @@ impl Issuer {
         let caller = self.authenticator.identify(credential, now).await?;
         let grant = authorize(&caller, impersonated)?;
         Ok((caller, grant))
+    }
+}
+
+/// What the ledger is to hold about `issued`.
+fn record<'a>(
+    request: &IssueRequest<'a>,
+    issued: &'a IssuedChain,
+    authority: &Authority,
+    now: Timestamp,
+) -> Issued<'a> {
+    let caller = &issued.caller;
+    let (workload, pod, node) = (caller.workload(), caller.pod(), caller.node());
+    let is_impersonated = issued.id != *caller.id();
+    Issued {
+        time: now,
+        request: Cow::Borrowed(request.request_id),
+        id: Cow::Borrowed(issued.id.as_str()),
+        serial: Cow::Owned(issued.serial.to_string()),
+        not_before: issued.lifetime.not_before(),
+        not_after: issued.lifetime.not_after(),
+        asked_secs: request.asked_secs,
+        granted_secs: issued.granted.as_secs(),
+        key: Cow::Owned(issued.key.to_string()),
+        key_sha256: Cow::Borrowed(&issued.key_fingerprint),
+        authority: Cow::Owned(authority.key_id()),
+        authenticator: Cow::Borrowed(caller.authenticator().as_str()),
+        caller: is_impersonated.then(|| Cow::Borrowed(caller.id().as_str())),
+        cluster: caller.cluster().map(Cow::Borrowed),
+        namespace: workload.map(|workload| Cow::Borrowed(workload.namespace.as_str())),
+        service_account: workload.map(|workload| Cow::Borrowed(workload.service_account.as_str())),
+        pod: pod.map(|pod| Cow::Borrowed(pod.name.as_str())),
+        pod_uid: pod.map(|pod| Cow::Borrowed(pod.uid.as_str())),
+        node: node.map(|node| Cow::Borrowed(node.name.as_str())),
+        token_id: caller.token_id().map(|id| Cow::Owned(id.to_string())),
+        peer: request.peer.map(|peer| Cow::Owned(peer.to_string())),
+        impersonated: is_impersonated,
     }
 }
 

@@ -17,6 +17,7 @@ mod hex;
 pub mod issue;
 pub mod jwt;
 pub mod kubernetes;
+pub mod ledger;
 pub mod metrics;
 pub mod profile;
 mod readiness;

@@ -22,6 +22,8 @@ const IMPERSONATED_IDENTITY: &str = "ImpersonatedIdentity";
 /// The text that users match their logs against.
 const IMPERSONATION_TEXT: &str = "request impersonation authentication failure";
 
+const UNRECORDED_TEXT: &str = "certificate could not be recorded now, try again";
+
 /// The service.
 #[derive(Debug)]
 pub(crate) struct CertificateService {
@@ -50,6 +52,8 @@ impl IstioCertificateService for CertificateService {
             csr_pem: &message.csr,
             asked_secs: message.validity_duration,
             impersonated: impersonated(&message),
+            request_id: &origin.request_id,
+            peer: origin.peer,
         };
         let outcome = self.issuer.issue(&asked).await;
         let answer = match outcome {
@@ -91,6 +95,7 @@ pub(crate) fn told_to_caller(error: &IssueError) -> (Code, String) {
         IssueError::Profile(error @ ProfileError::IssuerNotValid) => (Code::Internal, signing(error)),
         IssueError::Profile(error) => (Code::InvalidArgument, signing(error)),
         IssueError::Sign(_) => (Code::Internal, signing(&"certificate could not be signed")),
+        IssueError::Ledger(_) => (Code::Unavailable, UNRECORDED_TEXT.to_owned()),
     }
 }
 
@@ -121,6 +126,11 @@ fn log_issued(issued: &IssuedChain, asked: &IssueRequest<'_>, origin: &Origin, b
 }
 
 fn log_refused(error: &IssueError, origin: &Origin) {
+    if let IssueError::Ledger(error) = error {
+        // The ledger has said once what is wrong; a line for each request would say no more.
+        tracing::debug!(request_id = origin.request_id, reason = error.reason(), "certificate refused");
+        return;
+    }
     tracing::warn!(
         request_id = origin.request_id,
         peer = origin.peer.map(display),

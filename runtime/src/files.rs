@@ -47,7 +47,8 @@ pub enum FileError {
 }
 
 impl FileError {
-    fn io(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+    /// Names what was tried and on which file.
+    pub fn io(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
         let path = path.to_owned();
         move |source| Self::Io { verb, path, source }
     }

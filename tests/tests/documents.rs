@@ -8,9 +8,10 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
+use serde_json::Value;
 use signet_testkit::TokenIssuer;
 use signet_tests::mesh::{Ca, Workload};
-use signet_tests::{Workdir, bin, http};
+use signet_tests::{Workdir, bin, http, tools};
 
 fn document(name: &str) -> String {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../docs").join(name);
@@ -134,4 +135,34 @@ fn the_configurations_in_the_operations_guide_are_accepted() {
         let checked = command.args(["run", "--check-config", "--config"]).arg(config).output().unwrap();
         assert!(checked.status.success(), "{program}: {}", String::from_utf8_lossy(&checked.stderr));
     }
+}
+
+#[test]
+fn ten_lines_of_another_language_find_in_a_ledger_what_ours_finds() {
+    let workdir = Workdir::new();
+    let mut ca = Ca::self_signed(&workdir);
+    ca.start_ready();
+    let mut web = Workload::new(&workdir, &ca, "shop", "web", Duration::from_secs(3600));
+    web.trust(&ca.roots());
+    web.start_ready();
+    ca.kill();
+    let dir = workdir.join("ca/state/ledger");
+    let guide = document("operations/ledger.md");
+    let script = guide.split("```python\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let theirs =
+        |dir: &PathBuf| Command::new(tools::python()).args(["-c", script]).arg(dir.join("1")).output().unwrap();
+    let ours = |dir: &PathBuf| {
+        let looked = Command::new(bin("signet-ca")).args(["ledger", "verify", "-o", "json", "--dir"]).arg(dir).output();
+        let answer: Value = serde_json::from_slice(&looked.unwrap().stdout).unwrap();
+        format!("{} {}\n", answer["chains"][0]["records"], answer["chains"][0]["hash"].as_str().unwrap())
+    };
+    let found = theirs(&dir);
+    assert!(found.status.success(), "{}", String::from_utf8_lossy(&found.stderr));
+    assert_eq!(String::from_utf8(found.stdout).unwrap(), ours(&dir));
+    assert!(ours(&dir).starts_with("2 "), "the start and one certificate");
+
+    let segment = dir.join("1/00000000000000000001.jsonl");
+    fs::write(&segment, fs::read_to_string(&segment).unwrap().replace("sa/web", "sa/bob")).unwrap();
+    let found = theirs(&dir);
+    assert!(!found.status.success() && String::from_utf8_lossy(&found.stderr).contains("AssertionError"));
 }

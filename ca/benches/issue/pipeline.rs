@@ -6,6 +6,7 @@ use std::sync::Arc;
 use signet_ca::authenticate::{Authenticator, Credential, KeyKeeper};
 use signet_ca::authority::Authority;
 use signet_ca::issue::{IssueRequest, Issuer};
+use signet_ca::ledger::Ledger;
 use signet_ca::metrics::Metrics;
 use signet_identity::Timestamp;
 use signet_runtime::{Clock, Health};
@@ -80,7 +81,8 @@ async fn issuer(material: &Material) -> Result<(Issuer, KeyKeeper), Box<dyn Erro
     let (keeper, keys) = KeyKeeper::new(tokens.source, tokens.refresh, metrics.clone(), health).await;
     let authenticator = Authenticator::new(&config.cluster_id, config.trust_domain, tokens.rules, keys);
     let profile = config.leaf;
-    Ok((Issuer { clock, authenticator, profile, authority, metrics }, keeper))
+    let ledger = Ledger::open(None, clock.clone(), metrics.ledger(), &Health::new())?.0;
+    Ok((Issuer { clock, authenticator, profile, authority, metrics, ledger }, keeper))
 }
 
 /// Seconds of processor time for one certificate.
@@ -92,6 +94,8 @@ async fn round(issuer: &Issuer, material: &Material) -> Result<f64, Box<dyn Erro
             csr_pem: &caller.csr_pem,
             asked_secs: 86_400,
             impersonated: None,
+            request_id: "bench",
+            peer: None,
         };
         std::hint::black_box(issuer.issue(&request).await?);
     }

@@ -197,6 +197,14 @@ impl Authority {
         &self.certificate
     }
 
+    /// The signing certificate's subject key identifier in hexadecimal, which names this authority in records; empty
+    /// when it has none.
+    pub fn key_id(&self) -> String {
+        let octets = self.certificate.subject_key_id().unwrap_or_default();
+        let nibbles = octets.iter().flat_map(|octet| [octet >> 4, octet & 0x0f]);
+        nibbles.filter_map(|nibble| char::from_digit(u32::from(nibble), 16)).collect()
+    }
+
     /// The certificates between leaf and roots in an answer; none for a self-signed root.
     pub fn middle(&self) -> &[Certificate] {
         &self.middle

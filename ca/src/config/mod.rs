@@ -4,6 +4,7 @@
 //! whoever needs it.
 
 mod jwt;
+mod ledger;
 mod sections;
 mod settings;
 mod web;
@@ -23,6 +24,7 @@ use signet_runtime::telemetry::LogFormat;
 use signet_runtime::{ConfigError, Layers, Reader};
 
 use crate::authenticate::{JwksSource, TokenRules};
+use crate::ledger::LedgerConfig;
 use crate::profile::Profile;
 
 /// All settings, each checked.
@@ -50,6 +52,8 @@ pub struct CaConfig {
     pub serving: ServingConfig,
     /// Tokens, where they are minted.
     pub jwt: Option<JwtConfig>,
+    /// Where what is issued is recorded; `None` when the operator wants no record.
+    pub ledger: Option<LedgerConfig>,
 }
 
 /// How to log.

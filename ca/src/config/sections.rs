@@ -16,6 +16,7 @@ use signet_identity::jwk::JWKS_MAX_BYTES;
 use signet_runtime::{Reader, files};
 
 use super::jwt::jwt;
+use super::ledger::ledger;
 use super::{AuthorityConfig, AuthoritySource, CaConfig, LogConfig, ServingConfig, TokensConfig};
 use crate::authenticate::{JwksSource, TokenRules};
 use crate::profile::{KeyKind, Profile};
@@ -42,6 +43,8 @@ pub(super) fn all(reader: &mut Reader) -> Option<CaConfig> {
     let leaf = leaf(reader);
     let serving = serving(reader, namespace.as_deref().unwrap_or_default());
     let jwt = jwt(reader, state_dir(authority.as_ref()));
+    let leaf_max_ttl = leaf.as_ref().map(|leaf| leaf.max_ttl);
+    let ledger = ledger(reader, &state_dir(authority.as_ref()).join("ledger"), leaf_max_ttl);
     Some(CaConfig {
         trust_domain: trust_domain?,
         cluster_id: cluster_id?,
@@ -54,6 +57,7 @@ pub(super) fn all(reader: &mut Reader) -> Option<CaConfig> {
         leaf: leaf?,
         serving: serving?,
         jwt: jwt?,
+        ledger: ledger?,
     })
 }
 

@@ -60,4 +60,12 @@ pub const SETTINGS: &[Setting] = &[
     Setting::new("oidc.tls_cert_file", "PEM certificates served there, the leaf first [default: the CA's own]"),
     Setting::new("oidc.tls_key_file", "PEM key of oidc.tls_cert_file"),
     Setting::new("federation.refresh_hint", "How often readers of published keys look for changes [default: 5m]"),
+    Setting::new(
+        "ledger.dir",
+        "Directory of the record of everything issued; `none` for no record [default: <authority.state_dir>/ledger]",
+    ),
+    Setting::new("ledger.sync", "`always`, or how long a record may not be on the disk [default: always]"),
+    Setting::new("ledger.segment_max", "Largest segment of the ledger [default: 64MiB]"),
+    Setting::new("ledger.keep_max", "Most bytes of the ledger that are kept [default: 1GiB]"),
+    Setting::new("ledger.keep_max_age", "How long records are kept [default: 8760h]"),
 ];

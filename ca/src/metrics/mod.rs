@@ -5,11 +5,13 @@
 mod expiry;
 mod grpc;
 mod jwt;
+mod ledger;
 mod plain;
 mod web;
 
 pub use grpc::GrpcCall;
 pub(crate) use jwt::{JwtMetrics, KeyChange};
+pub use ledger::LedgerMetrics;
 pub(crate) use web::{WebEndpoint, WebMetrics};
 
 use std::sync::Arc;
@@ -43,6 +45,8 @@ pub enum Stage {
     Csr,
     /// Grant and proof to chain.
     Sign,
+    /// Chain to record.
+    Record,
 }
 
 /// Why a connection did not become one.
@@ -100,6 +104,8 @@ struct Inner {
     key_refreshes: Family<ResultLabels, Counter>,
     connections: Gauge,
     handshake_failures: Family<ReasonLabels, Counter>,
+    record: Histogram,
+    ledger: LedgerMetrics,
 }
 
 impl Default for Metrics {
@@ -108,6 +114,7 @@ impl Default for Metrics {
             Family::new_with_constructor(|| Histogram::new(LATENCY_BUCKETS_SECS));
         let stage = |stage| stages.get_or_create(&StageLabels { stage }).clone();
         let (authenticate, csr, sign) = (stage("authenticate"), stage("csr"), stage("sign"));
+        let record = stage("record");
         let inner = Inner {
             requests: PlainCounter::default(),
             authentication_failures: PlainCounter::default(),
@@ -126,6 +133,8 @@ impl Default for Metrics {
             key_refreshes: Family::default(),
             connections: Gauge::default(),
             handshake_failures: Family::default(),
+            record,
+            ledger: LedgerMetrics::default(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -167,6 +176,7 @@ impl Metrics {
         of.jwt.register(&mut registry);
         of.web.register(&mut registry);
         self.register_own(&mut registry);
+        of.ledger.register(&mut registry);
         registry.register_collector(Box::new(Expiry::new(authority, clock)));
         registry
     }
@@ -194,6 +204,11 @@ impl Metrics {
         self.inner.web.clone()
     }
 
+    /// What the ledger counts.
+    pub fn ledger(&self) -> &LedgerMetrics {
+        &self.inner.ledger
+    }
+
     /// A request came in.
     pub fn request(&self) -> GrpcCall<'_> {
         self.inner.requests.increment();
@@ -219,6 +234,7 @@ impl Metrics {
             Stage::Authenticate => &self.inner.authenticate,
             Stage::Csr => &self.inner.csr,
             Stage::Sign => &self.inner.sign,
+            Stage::Record => &self.inner.record,
         };
         histogram.observe(took.as_secs_f64());
     }
@@ -259,5 +275,6 @@ fn sign_error(error: &IssueError) -> Option<&'static str> {
         IssueError::Csr(_) | IssueError::Profile(ProfileError::Key { .. }) => Some("CSR_ERROR"),
         IssueError::Profile(ProfileError::Lifetime { .. }) => Some("TTL_ERROR"),
         IssueError::Profile(ProfileError::IssuerNotValid) | IssueError::Sign(_) => Some("CERT_GEN_ERROR"),
+        IssueError::Ledger(_) => Some("CA_NOT_READY"),
     }
 }

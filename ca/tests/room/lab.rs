@@ -45,6 +45,7 @@ impl Setup {
             ("tokens.issuer", format!("{:?}", issuer.issuer())),
             ("tokens.jwks_file", text(dir.path().join("jwks.json"))),
             ("authority.state_dir", text(dir.path().join("state"))),
+            ("ledger.dir", text(dir.path().join("ledger"))),
         ];
         let settings = settings.map(|(key, value)| (key.to_owned(), value)).to_vec();
         Self { dir, issuer, clock: Clock::system(), settings }

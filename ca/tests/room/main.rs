@@ -15,6 +15,8 @@ mod keys;
 #[cfg(test)]
 mod lab;
 #[cfg(test)]
+mod ledger;
+#[cfg(test)]
 mod lifetimes;
 #[cfg(test)]
 mod metrics;

@@ -18,7 +18,7 @@ use tonic::transport::{Certificate as TlsRoot, ClientTlsConfig, Endpoint};
 use crate::lab::{HOUR, WEB, now, request};
 
 /// A running program, which writes its log into a file, as no pipe can make it wait; killed when dropped.
-struct Program {
+pub(crate) struct Program {
     child: Child,
     log: PathBuf,
     /// Lines of the log that were looked at.
@@ -37,26 +37,45 @@ fn command(dir: &Path, issuer: &TokenIssuer) -> Command {
 }
 
 fn command_of(dir: &Path, issuer: &TokenIssuer, verb: &str) -> Command {
+    command_under(&[], dir, issuer, verb)
+}
+
+/// As [`command_of`], begun by the words of `wrapper`.
+fn command_under(wrapper: &[&str], dir: &Path, issuer: &TokenIssuer, verb: &str) -> Command {
     let jwks = dir.join("jwks.json");
     fs::write(&jwks, issuer.jwks_json()).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_signet-ca"));
-    command.env_clear().arg(verb).args(["--admin.listen", "127.0.0.1:0"]);
+    let words = [wrapper, &[env!("CARGO_BIN_EXE_signet-ca")]].concat();
+    let mut command = Command::new(words[0]);
+    command
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .args(&words[1..])
+        .arg(verb)
+        .args(["--admin.listen", "127.0.0.1:0"]);
     command.args(["--tokens.issuer", issuer.issuer()]).arg("--tokens.jwks_file").arg(jwks);
     command.arg("--authority.state_dir").arg(dir.join("state")).args(["--log.format", "json"]);
     command
 }
 
 impl Program {
+    pub(crate) fn command_under(wrapper: &[&str], dir: &Path, issuer: &TokenIssuer) -> Command {
+        command_under(wrapper, dir, issuer, "run")
+    }
+
     fn start(dir: &Path, issuer: &TokenIssuer, flags: &[&str]) -> Self {
+        Self::start_under(&[], dir, issuer, flags)
+    }
+
+    pub(crate) fn start_under(wrapper: &[&str], dir: &Path, issuer: &TokenIssuer, flags: &[&str]) -> Self {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let log = dir.join(format!("log-{}", NUMBER.fetch_add(1, Ordering::Relaxed)));
-        let mut command = command(dir, issuer);
+        let mut command = command_under(wrapper, dir, issuer, "run");
         command.args(["--listen", "127.0.0.1:0"]).args(flags).stderr(File::create(&log).unwrap());
         Self { child: command.spawn().unwrap(), log, seen: 0 }
     }
 
     /// Waits for the next line of the log with `message`.
-    fn wait_for(&mut self, message: &str) -> Value {
+    pub(crate) fn wait_for(&mut self, message: &str) -> Value {
         let deadline = Instant::now() + Duration::from_secs(10);
         loop {
             let said = self.said();
@@ -72,7 +91,16 @@ impl Program {
         }
     }
 
-    fn said(&self) -> String {
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    pub(crate) fn said(&self) -> String {
         fs::read_to_string(&self.log).unwrap()
     }
 
@@ -85,7 +113,7 @@ impl Program {
     }
 }
 
-fn address(line: &Value, key: &str) -> SocketAddr {
+pub(crate) fn address(line: &Value, key: &str) -> SocketAddr {
     line[key].as_str().unwrap().parse().unwrap()
 }
 
