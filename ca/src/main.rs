@@ -8,6 +8,7 @@ use signet_ca::app::App;
 use signet_ca::cli::DAEMON;
 use signet_ca::config::CaConfig;
 use signet_runtime::command::{self, EXIT_CONFIG, Invocation};
+use signet_runtime::config::Effective;
 use signet_runtime::shutdown::stop_signal;
 use signet_runtime::{Clock, Shutdown, tasks, telemetry};
 
@@ -18,7 +19,7 @@ fn main() -> ExitCode {
     let layers = match DAEMON.parse() {
         Invocation::Run(layers) => layers,
         Invocation::CheckConfig { layers, wrong } => {
-            return DAEMON.check(CaConfig::read(layers).map(|(_, effective)| effective), wrong);
+            return DAEMON.check(CaConfig::read(layers).map(remarked), wrong);
         }
         Invocation::Verb(verb, matches) => return (verb.run)(&matches),
     };
@@ -33,6 +34,14 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&tasks::chain(error.as_ref()), EXIT_FAILURE),
     }
+}
+
+/// Says on stderr what is allowed and still should not be overlooked.
+fn remarked((config, effective): (CaConfig, Effective)) -> Effective {
+    if config.ledger.is_none() {
+        command::complain(&DAEMON, "`ledger.dir` is `none`: certificates will be issued without a record");
+    }
+    effective
 }
 
 fn run(config: CaConfig) -> Result<(), Box<dyn Error>> {

@@ -55,6 +55,7 @@ const TARGETS: &[Target] = &[
     target("identity", "token"),
     target("ca", "config"),
     target("ca", "grpc_request"),
+    target("ca", "ledger_segment"),
 ];
 
 /// Runs what was asked for, and prints a table.

@@ -34,11 +34,9 @@ pub(super) fn ledger(
     let (dir, sync, Bytes(segment_max_bytes), Bytes(max_bytes), max_age) = (dir?, sync?, segment?, keep?, max_age?);
     if segment_max_bytes < SEGMENT_MIN_BYTES {
         reader.refuse("ledger.segment_max", "must be at least 64KiB");
-    }
-    if max_bytes / 2 < segment_max_bytes {
+    } else if max_bytes / 2 < segment_max_bytes {
         reader.refuse("ledger.keep_max", "must be at least twice `ledger.segment_max`, as whole segments are removed");
-    }
-    if max_bytes / segment_max_bytes.max(1) > SEGMENTS_MAX as u64 / 2 {
+    } else if max_bytes / segment_max_bytes > SEGMENTS_MAX as u64 / 2 {
         reader.refuse("ledger.segment_max", "is too small for `ledger.keep_max`: there would be too many segments");
     }
     if leaf_max_ttl.is_some_and(|ttl| max_age < ttl) {

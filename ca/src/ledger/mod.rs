@@ -34,7 +34,7 @@ use tokio::sync::oneshot;
 pub use chain::Link;
 pub(crate) use instant::parse as parse_instant;
 pub use open::OpenError;
-pub use reader::{Entry, Flaw};
+pub use reader::{Entry, Flaw, read_segment};
 pub use record::{Head, Issued, RECORD_MAX_BYTES};
 pub use segment::{CHAINS_MAX, Chain, SEGMENTS_MAX, Segment};
 pub use store::Keeping;
@@ -135,6 +135,7 @@ impl Ledger {
     ) -> Result<(Self, LedgerKeeper), OpenError> {
         let health = health.part("ledger");
         let Some(config) = config else {
+            tracing::warn!("certificates are issued without a record, as `ledger.dir` is `none`");
             health.degraded("certificates are issued without a record, as `ledger.dir` is `none`");
             return Ok((Self { to: None }, LedgerKeeper { work: None }));
         };

@@ -81,11 +81,9 @@ impl<'a> Entry<'a> {
 
 /// A segment that is being read. Its header is believed as far as its own hash fits.
 #[derive(Debug)]
-pub(super) struct SegmentReader {
-    input: BufReader<File>,
+pub(super) struct SegmentReader<R = BufReader<File>> {
+    input: R,
     line: Vec<u8>,
-    /// Whether `line` ended in a line feed.
-    is_whole: bool,
     header: Header,
     /// Where the chain stands after the last line that was believed.
     link: Link,
@@ -107,24 +105,30 @@ impl SegmentReader {
         if !file.metadata().map_err(failed)?.is_file() {
             return Err(FileError::NotAFile { path: segment.path.clone() });
         }
-        let mut input = BufReader::with_capacity(READ_BYTES, file);
+        Self::over(BufReader::with_capacity(READ_BYTES, file), segment.first).map_err(failed)
+    }
+}
+
+impl<R: BufRead> SegmentReader<R> {
+    /// Reads the header of what `input` holds: a segment whose first record has the number `first`.
+    fn over(mut input: R, first: u64) -> io::Result<Result<Self, Flaw>> {
         let mut line = Vec::new();
-        let is_whole = match read_line(&mut input, &mut line).map_err(failed)? {
-            Ending::Feed => true,
+        match read_line(&mut input, &mut line)? {
+            Ending::Feed => {}
             Ending::TooLong => return Ok(Err(Flaw::TooLong)),
             Ending::File => return Ok(Err(Flaw::Cut)),
-        };
+        }
         let (Some(sealed), Some(header)) = (Sealed::split(&line), Header::from_line(&line)) else {
             return Ok(Err(Flaw::Form));
         };
         if !sealed.follows(header.previous) {
             return Ok(Err(Flaw::Link));
         }
-        if header.first != segment.first {
-            return Ok(Err(Flaw::Number { expected: segment.first, found: header.first }));
+        if header.first != first {
+            return Ok(Err(Flaw::Number { expected: first, found: header.first }));
         }
         let (link, believed_bytes) = (sealed.link, line.len() as u64 + 1);
-        Ok(Ok(Self { input, line, is_whole, header, link, next: header.first, lines: 1, believed_bytes }))
+        Ok(Ok(Self { input, line, header, link, next: header.first, lines: 1, believed_bytes }))
     }
 
     pub(super) fn header(&self) -> Header {
@@ -151,7 +155,6 @@ impl SegmentReader {
     pub(super) fn next(&mut self) -> io::Result<Next<'_>> {
         self.lines += 1;
         let ending = read_line(&mut self.input, &mut self.line)?;
-        self.is_whole = ending == Ending::Feed;
         match ending {
             Ending::File if self.line.is_empty() => {
                 self.lines -= 1;
@@ -205,7 +208,6 @@ impl SegmentReader {
         let mut previous: Option<Link> = None;
         loop {
             match read_line(&mut self.input, &mut self.line)? {
-                Ending::File if self.line.is_empty() => return Ok(true),
                 Ending::File => return Ok(true),
                 Ending::TooLong => previous = None,
                 Ending::Feed => {
@@ -224,6 +226,26 @@ impl SegmentReader {
     /// Whether the last line read begins with a whole one that follows.
     fn is_line_and_more(&self) -> bool {
         self.line.split_last().is_some_and(|(_, line)| Sealed::split(line).is_some_and(|s| s.follows(self.link)))
+    }
+}
+
+/// Reads a segment that begins with record `first` from anywhere, up to its end or to the first line that does not hold.
+/// Tells how many records were believed, and what is wrong with the next one.
+///
+/// # Errors
+/// What `input` says.
+pub fn read_segment(input: impl BufRead, first: u64) -> io::Result<(u64, Option<Flaw>)> {
+    let mut reader = match SegmentReader::over(input, first)? {
+        Ok(reader) => reader,
+        Err(flaw) => return Ok((0, Some(flaw))),
+    };
+    let mut records = 0;
+    loop {
+        match reader.next()? {
+            Next::Record(_) => records += 1,
+            Next::End => return Ok((records, None)),
+            Next::Flaw(flaw) => return Ok((records, Some(flaw))),
+        }
     }
 }
 

@@ -82,9 +82,9 @@ pub trait Visitor {
 ///
 /// # Errors
 /// When a file cannot be read.
-pub fn walk(chain: &Chain, visitor: &mut dyn Visitor) -> Result<Seen, FileError> {
+pub fn walk<'v>(chain: &'v Chain, visitor: &'v mut dyn Visitor) -> Result<Seen, FileError> {
     let segments = chain.segments()?;
-    let mut walk = Walk { seen: Seen::nothing(), end: None, visitor };
+    let mut walk = Walk { chain, seen: Seen::nothing(), end: None, visitor };
     for (position, segment) in segments.iter().enumerate() {
         let is_last = position + 1 == segments.len();
         if walk.segment(segment, is_last)?.is_break() {
@@ -101,6 +101,7 @@ impl Seen {
 }
 
 struct Walk<'v> {
+    chain: &'v Chain,
     seen: Seen,
     /// Where the segment before ended: its link, and the next record's number.
     end: Option<(Link, u64)>,
@@ -116,8 +117,11 @@ impl Walk<'_> {
                 self.end = None;
                 return Ok(self.visitor.broken(at_header(flaw)));
             }
-            // The oldest segments may be pruned while we come to them.
-            Err(error) if error.is_missing() && self.seen.segments == 0 => return Ok(ControlFlow::Continue(())),
+            // The oldest segments may be pruned before we come to them, and those before them with them.
+            Err(error) if error.is_missing() && self.is_pruned(segment)? => {
+                self.end = None;
+                return Ok(ControlFlow::Continue(()));
+            }
             Err(error) => return Err(error),
         };
         self.seen.segments += 1;
@@ -135,6 +139,11 @@ impl Walk<'_> {
         self.seen.bytes += reader.believed_bytes();
         self.end = Some((reader.link(), reader.next_number()));
         Ok(flow)
+    }
+
+    /// Whether nothing as old as `segment` is left.
+    fn is_pruned(&self, segment: &Segment) -> Result<bool, FileError> {
+        Ok(self.chain.segments()?.first().is_some_and(|oldest| oldest.first > segment.first))
     }
 
     fn records(

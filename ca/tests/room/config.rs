@@ -1,10 +1,12 @@
 //! Settings: what is wrong is told at once, with key and origin, and what is right arrives as it was meant.
 
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use signet_ca::cli::DAEMON;
 use signet_ca::config::{AuthoritySource, CaConfig};
+use signet_ca::ledger::SyncPolicy;
 use signet_ca::profile::{KeyKind, OverMax};
 use signet_identity::der::AltName;
 use signet_runtime::ConfigError;
@@ -152,6 +154,37 @@ fn one_authority_is_named_without_ambiguity() {
     check_problem(&format!("{plugged}authority.cacerts_dir = '/b'"), "goes with neither `authority.state_dir` nor");
     let config = good("", &["--authority.plugged_in_dir", "/a"], &[]);
     assert_eq!(config.authority.source, AuthoritySource::PluggedIn { dir: "/a".into() });
+}
+
+#[test]
+fn the_ledger_stands_beside_the_authority_unless_it_is_put_elsewhere_or_left_out() {
+    let ledger = |toml: &str| good(toml, &[], &[]).ledger;
+    let default = ledger("").unwrap();
+    assert_eq!(default.dir, Path::new("/var/lib/signet-ca/ledger"));
+    assert_eq!(default.sync, SyncPolicy::Always);
+    assert_eq!((default.keeping.segment_max_bytes, default.keeping.max_bytes), (64 << 20, 1 << 30));
+    assert_eq!(default.keeping.max_age, Duration::from_secs(8760 * 3600));
+    assert_eq!(ledger("[authority]\nstate_dir = '/s'").unwrap().dir, Path::new("/s/ledger"));
+    assert_eq!(ledger("[authority]\nplugged_in_dir = '/p'").unwrap().dir, default.dir);
+    assert_eq!(ledger("[ledger]\ndir = '/l'").unwrap().dir, Path::new("/l"));
+}
+
+#[test]
+fn a_ledger_that_could_not_be_kept_as_it_should_is_refused() {
+    let check = |ledger: &str, wanted| check_problem(&format!("tokens.jwks_file = 'DIR/jwks.json'\n{ledger}"), wanted);
+    check("ledger.sync = 'never'", "`never` is neither `always` nor a duration of at most 60s");
+    check("ledger.sync = '2m'", "`2m` is neither `always`");
+    check("ledger.sync = '0s'", "`0s` is neither `always`");
+    check("ledger.keep_max = '1000'", "`1000` is not a size such as 64MiB or 1GiB");
+    check("ledger.keep_max = '20000000000GiB'", "is not a size");
+    check("ledger.segment_max = '1KiB'", "must be at least 64KiB");
+    check("ledger.segment_max = '0KiB'", "must be at least 64KiB");
+    check("ledger.segment_max = '1GiB'", "`ledger.keep_max` (default): must be at least twice `ledger.segment_max`");
+    check("ledger.keep_max = '1TiB'\nledger.segment_max = '1MiB'", "is too small for `ledger.keep_max`");
+    check("ledger.keep_max_age = '24h'", "must be at least `leaf.max_ttl`");
+    let config = good("", &["--ledger.keep_max_age", "24h", "--leaf.max_ttl", "24h", "--ledger.sync", "1s"], &[]);
+    assert_eq!(config.ledger.unwrap().sync, SyncPolicy::Within(Duration::from_secs(1)));
+    assert_eq!(good("", &["--ledger.dir", "none"], &[]).ledger, None);
 }
 
 #[test]

@@ -223,6 +223,16 @@ fn a_start_without_permission_or_directory_says_where_and_why() {
     }
 }
 
+#[test]
+fn checking_settings_says_loudly_that_nothing_would_be_recorded() {
+    let (dir, issuer) = place();
+    let mut command = Program::command_under(&[], dir.path(), &issuer);
+    let output = command.args(["--check-config", "--ledger.dir", "none"]).output().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(told, "signet-ca: `ledger.dir` is `none`: certificates will be issued without a record\n");
+}
+
 #[tokio::test]
 async fn a_changed_ledger_stops_the_start_with_what_to_do() {
     let (dir, issuer) = place();
