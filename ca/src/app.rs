@@ -15,6 +15,7 @@ use tonic::service::Routes;
 use crate::authenticate::{Authenticator, KeyKeeper};
 use crate::authority::{Authority, AuthorityError};
 use crate::config::{AuthorityConfig, AuthoritySource, CaConfig};
+use crate::federation::{Federation, FederationError, Surroundings};
 use crate::issue::Issuer;
 use crate::jwt::{Tokens, TokensError};
 use crate::ledger::{Ledger, LedgerKeeper, OpenError};
@@ -57,6 +58,9 @@ pub enum StartError {
     /// Randomness.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// Federation.
+    #[error("federation cannot begin")]
+    Federation(#[from] FederationError),
     /// Tokens.
     #[error("tokens cannot be minted")]
     Tokens(#[from] TokensError),
@@ -74,6 +78,8 @@ pub struct Addresses {
     pub admin: SocketAddr,
     /// OpenID Connect discovery, where it is served.
     pub oidc: Option<SocketAddr>,
+    /// The own SPIFFE bundle, where it is served.
+    pub bundle: Option<SocketAddr>,
 }
 
 /// A program that is ready to run: everything loaded, every address bound.
@@ -92,6 +98,7 @@ pub struct App {
     admin: Admin,
     reflection: bool,
     minting: Option<Tokens>,
+    federation: Federation,
 }
 
 impl App {
@@ -116,6 +123,16 @@ impl App {
             None => None,
         };
         let (ledger, ledger_keeper) = Ledger::open(config.ledger.as_ref(), clock.clone(), metrics.ledger(), &health)?;
+        let around = Surroundings {
+            trust_domain: config.trust_domain.clone(),
+            clock: clock.clone(),
+            authority: current.clone(),
+            token_keys: minting.as_ref().map(Tokens::keys),
+            own: serving.certificate(),
+            metrics: &metrics,
+            health: &health,
+        };
+        let federation = Federation::open(config.federation, around).await?;
         let issuer = Arc::new(Issuer {
             clock: clock.clone(),
             authenticator: Authenticator::new(&config.cluster_id, config.trust_domain, tokens.rules, issuer_keys),
@@ -131,6 +148,7 @@ impl App {
             listen: server.address().map_err(cannot_listen(config.listen))?,
             admin: admin.address().map_err(cannot_listen(config.admin_listen))?,
             oidc: minting.as_ref().and_then(Tokens::oidc_address),
+            bundle: federation.address(),
         };
         let reflection = config.reflection;
         let ledger = ledger_keeper;
@@ -148,6 +166,7 @@ impl App {
             admin,
             reflection,
             minting,
+            federation,
         })
     }
 
@@ -189,6 +208,7 @@ impl App {
         if let Some(tokens) = self.minting {
             tasks.start("tokens", tokens.run(shutdown.clone()));
         }
+        tasks.start("federation", self.federation.run(shutdown.clone()));
         tasks.start("readiness", readiness.run(shutdown.clone()));
         tasks.start("admin", self.admin.serve(self.health, registry, shutdown.clone()));
         tasks.start("grpc", self.server.serve(routes, shutdown.clone()));

@@ -13,6 +13,7 @@ mod call;
 pub mod cli;
 pub mod config;
 mod encode;
+pub mod federation;
 mod hex;
 pub mod issue;
 pub mod jwt;

@@ -99,6 +99,11 @@ const SHOWN_LATER: &[&str] = &[
     "signet_agent_sds_nacks_total",
     "signet_agent_sds_pushes_total",
     "signet_agent_sds_streams",
+    "signet_ca_federation_confirmed_timestamp",
+    "signet_ca_federation_fetches_total",
+    "signet_ca_federation_roots",
+    "signet_ca_federation_stale",
+    "signet_ca_federation_token_keys",
     "signet_ca_handshake_failures_total",
     "signet_ca_jwt_key_changes_total",
     "signet_ca_jwt_keys",
@@ -128,8 +133,9 @@ fn the_configurations_in_the_operations_guide_are_accepted() {
     let ca =
         toml_example(&document("operations/signet-ca.md")).replace("/etc/signet/jwks.json", jwks.to_str().unwrap());
     let agent = toml_example(&document("operations/sds-agent.md")).to_owned();
-    let jwt = format!("{ca}\n{}", toml_example(&document("operations/jwt-svids.md")));
-    for (program, config) in [("signet-ca", ca), ("signet-ca", jwt), ("sds-agent", agent)] {
+    let with = |name: &str| ("signet-ca", format!("{ca}\n{}", toml_example(&document(name))));
+    let (jwt, federation) = (with("operations/jwt-svids.md"), with("operations/federation.md"));
+    for (program, config) in [("signet-ca", ca.clone()), jwt, federation, ("sds-agent", agent)] {
         let config = workdir.write(&format!("{program}.toml"), config);
         let mut command = Command::new(bin(program));
         let checked = command.args(["run", "--check-config", "--config"]).arg(config).output().unwrap();

@@ -25,10 +25,9 @@ pub struct JwtConfig {
     pub oidc: Option<WebConfig>,
 }
 
-/// Reads the section; keys are kept below `state_dir` when nobody says where. `Some(None)` when tokens are not minted,
+/// Reads the section, `oidc` with it; keys are kept below `state_dir` when nobody says where. `Some(None)` when tokens are not minted,
 /// `None` only after a problem.
-pub(super) fn jwt(reader: &mut Reader, state_dir: &Path) -> Option<Option<JwtConfig>> {
-    let refresh_hint = duration(reader, "federation.refresh_hint", "5m");
+pub(super) fn jwt(reader: &mut Reader, state_dir: &Path, refresh_hint: Option<Duration>) -> Option<Option<JwtConfig>> {
     let enabled: Option<bool> = reader.or("jwt.enabled", "false");
     let issuer: Option<String> = reader.optional("jwt.issuer");
     let default_ttl = duration(reader, "jwt.default_ttl", "5m");

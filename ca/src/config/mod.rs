@@ -3,12 +3,14 @@
 //! One section, one function. Reads files only to say early that they are unusable; what they hold is loaded again by
 //! whoever needs it.
 
+mod federation;
 mod jwt;
 mod ledger;
 mod sections;
 mod settings;
 mod web;
 
+pub use federation::{BundleEndpointConfig, FederationConfig};
 pub use jwt::JwtConfig;
 pub use settings::SETTINGS;
 pub use web::{WebCertificate, WebConfig};
@@ -54,6 +56,8 @@ pub struct CaConfig {
     pub jwt: Option<JwtConfig>,
     /// Where what is issued is recorded; `None` when the operator wants no record.
     pub ledger: Option<LedgerConfig>,
+    /// What is published for other trust domains, and what is read of them.
+    pub federation: FederationConfig,
 }
 
 /// How to log.

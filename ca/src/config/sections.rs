@@ -15,6 +15,7 @@ use signet_identity::der::AltName;
 use signet_identity::jwk::JWKS_MAX_BYTES;
 use signet_runtime::{Reader, files};
 
+use super::federation::federation;
 use super::jwt::jwt;
 use super::ledger::ledger;
 use super::{AuthorityConfig, AuthoritySource, CaConfig, LogConfig, ServingConfig, TokensConfig};
@@ -42,9 +43,12 @@ pub(super) fn all(reader: &mut Reader) -> Option<CaConfig> {
     let authority = authority(reader);
     let leaf = leaf(reader);
     let serving = serving(reader, namespace.as_deref().unwrap_or_default());
-    let jwt = jwt(reader, state_dir(authority.as_ref()));
+    let state_dir = state_dir(authority.as_ref());
+    let serving_ttl = serving.as_ref().map(|serving| serving.ttl);
+    let federation = federation(reader, state_dir, trust_domain.as_ref(), serving_ttl);
+    let jwt = jwt(reader, state_dir, federation.as_ref().map(|federation| federation.refresh_hint));
     let leaf_max_ttl = leaf.as_ref().map(|leaf| leaf.max_ttl);
-    let ledger = ledger(reader, &state_dir(authority.as_ref()).join("ledger"), leaf_max_ttl);
+    let ledger = ledger(reader, &state_dir.join("ledger"), leaf_max_ttl);
     Some(CaConfig {
         trust_domain: trust_domain?,
         cluster_id: cluster_id?,
@@ -58,6 +62,7 @@ pub(super) fn all(reader: &mut Reader) -> Option<CaConfig> {
         serving: serving?,
         jwt: jwt?,
         ledger: ledger?,
+        federation: federation?,
     })
 }
 

@@ -59,6 +59,19 @@ pub const SETTINGS: &[Setting] = &[
     Setting::new("oidc.listen", "Address of OpenID Connect discovery and token keys; without it they are not served"),
     Setting::new("oidc.tls_cert_file", "PEM certificates served there, the leaf first [default: the CA's own]"),
     Setting::new("oidc.tls_key_file", "PEM key of oidc.tls_cert_file"),
+    Setting::new("federation.listen", "Address of the own SPIFFE bundle; without it it is not served"),
+    Setting::new("federation.profile", "`https_web` or `https_spiffe` [default: https_web]"),
+    Setting::new("federation.tls_cert_file", "PEM certificates served there, the leaf first [default: the CA's own]"),
+    Setting::new("federation.tls_key_file", "PEM key of federation.tls_cert_file"),
+    Setting::new(
+        "federation.state_dir",
+        "Directory of what is known of peers [default: <authority.state_dir>/federation]",
+    ),
+    Setting::known_as(
+        "SSL_CERT_FILE",
+        "federation.roots_file",
+        "PEM roots for peers of profile https_web [default: /etc/ssl/certs/ca-certificates.crt]",
+    ),
     Setting::new("federation.refresh_hint", "How often readers of published keys look for changes [default: 5m]"),
     Setting::new(
         "ledger.dir",

@@ -17,6 +17,7 @@ pub use keeper::{KeysError, LookPanicked};
 pub use mint::{AUDIENCE_MAX_BYTES, AUDIENCES_MAX, AudienceError, MintError, TokenProfile};
 pub use schedule::Inconsistent;
 
+pub(crate) use ring::KeyRing;
 pub(crate) use schedule::{Entry, Phase};
 
 use std::net::SocketAddr;
@@ -27,6 +28,7 @@ use rustls::server::ResolvesServerCert;
 use signet_identity::{KeyError, TrustDomain};
 use signet_proto::signet_ca::identity_server::IdentityServer;
 use signet_runtime::{Clock, Health, Shutdown};
+use tokio::sync::watch;
 
 use crate::config::JwtConfig;
 use crate::issue::Issuer;
@@ -105,6 +107,11 @@ impl Tokens {
         Ok(Self { keeper, trust_domain, profile, metrics: metrics.jwt(), oidc })
     }
 
+    /// The keys in force.
+    pub(crate) fn keys(&self) -> watch::Receiver<Arc<KeyRing>> {
+        self.keeper.ring()
+    }
+
     /// Where keys are published.
     pub(crate) fn oidc_address(&self) -> Option<SocketAddr> {
         self.oidc.as_ref().map(Endpoint::address)
@@ -116,7 +123,7 @@ impl Tokens {
     /// [`KeyError::Randomness`].
     pub(crate) fn service(&self, issuer: Arc<Issuer>) -> Result<IdentityServer<IdentityService>, KeyError> {
         let (trust_domain, profile) = (self.trust_domain.clone(), self.profile.clone());
-        let minter = Minter { issuer, trust_domain, profile, keys: self.keeper.ring() };
+        let minter = Minter { issuer, trust_domain, profile, keys: self.keys() };
         Ok(IdentityServer::new(IdentityService::new(minter, self.metrics.clone())?))
     }
 

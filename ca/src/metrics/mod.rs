@@ -3,12 +3,14 @@
 //! Labels come from closed sets of words, so no caller can make the list of series grow.
 
 mod expiry;
+mod federation;
 mod grpc;
 mod jwt;
 mod ledger;
 mod plain;
 mod web;
 
+pub(crate) use federation::{FederationMetrics, FetchOutcome};
 pub use grpc::GrpcCall;
 pub(crate) use jwt::{JwtMetrics, KeyChange};
 pub use ledger::LedgerMetrics;
@@ -94,6 +96,7 @@ struct Inner {
     parsing_errors: PlainCounter,
     id_extraction_errors: PlainCounter,
     grpc: GrpcMetrics,
+    federation: FederationMetrics,
     jwt: JwtMetrics,
     web: WebMetrics,
     refusals: Family<ReasonLabels, Counter>,
@@ -123,6 +126,7 @@ impl Default for Metrics {
             parsing_errors: PlainCounter::default(),
             id_extraction_errors: PlainCounter::default(),
             grpc: GrpcMetrics::default(),
+            federation: FederationMetrics::default(),
             jwt: JwtMetrics::default(),
             web: WebMetrics::default(),
             refusals: Family::default(),
@@ -173,6 +177,7 @@ impl Metrics {
             of.id_extraction_errors.clone(),
         );
         of.grpc.register(&mut registry);
+        of.federation.register(&mut registry);
         of.jwt.register(&mut registry);
         of.web.register(&mut registry);
         self.register_own(&mut registry);
@@ -192,6 +197,11 @@ impl Metrics {
             "Connections that ended before TLS was established",
             of.handshake_failures.clone(),
         );
+    }
+
+    /// What is counted of peers.
+    pub(crate) fn federation(&self) -> FederationMetrics {
+        self.inner.federation.clone()
     }
 
     /// What is counted of tokens.

@@ -15,12 +15,15 @@ use signet_identity::Timestamp;
 pub(crate) enum WebEndpoint {
     /// OpenID Connect discovery and token keys.
     Oidc,
+    /// The SPIFFE bundle.
+    Bundle,
 }
 
 impl WebEndpoint {
     fn as_str(self) -> &'static str {
         match self {
             Self::Oidc => "oidc",
+            Self::Bundle => "bundle",
         }
     }
 }

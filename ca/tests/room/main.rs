@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod config;
 #[cfg(test)]
+mod federation;
+#[cfg(test)]
 mod headers;
 #[cfg(test)]
 mod https;
