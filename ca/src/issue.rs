@@ -175,13 +175,8 @@ fn record<'a>(
     authority: &Authority,
     now: Timestamp,
 ) -> Issued<'a> {
-    let caller = &issued.caller;
-    let (workload, pod, node) = (caller.workload(), caller.pod(), caller.node());
-    let is_impersonated = issued.id != *caller.id();
+    let origin = Recorded { request_id: request.request_id, peer: request.peer, now };
     Issued {
-        time: now,
-        request: Cow::Borrowed(request.request_id),
-        id: Cow::Borrowed(issued.id.as_str()),
         serial: Cow::Owned(issued.serial.to_string()),
         not_before: issued.lifetime.not_before(),
         not_after: issued.lifetime.not_after(),
@@ -190,17 +185,48 @@ fn record<'a>(
         key: Cow::Owned(issued.key.to_string()),
         key_sha256: Cow::Borrowed(&issued.key_fingerprint),
         authority: Cow::Owned(authority.key_id()),
-        authenticator: Cow::Borrowed(caller.authenticator().as_str()),
-        caller: is_impersonated.then(|| Cow::Borrowed(caller.id().as_str())),
-        cluster: caller.cluster().map(Cow::Borrowed),
-        namespace: workload.map(|workload| Cow::Borrowed(workload.namespace.as_str())),
-        service_account: workload.map(|workload| Cow::Borrowed(workload.service_account.as_str())),
-        pod: pod.map(|pod| Cow::Borrowed(pod.name.as_str())),
-        pod_uid: pod.map(|pod| Cow::Borrowed(pod.uid.as_str())),
-        node: node.map(|node| Cow::Borrowed(node.name.as_str())),
-        token_id: caller.token_id().map(|id| Cow::Owned(id.to_string())),
-        peer: request.peer.map(|peer| Cow::Owned(peer.to_string())),
-        impersonated: is_impersonated,
+        ..origin.by(&issued.caller, &issued.id)
+    }
+}
+
+/// Where and when something is issued, for its record.
+pub(crate) struct Recorded<'a> {
+    pub(crate) request_id: &'a str,
+    pub(crate) peer: Option<SocketAddr>,
+    pub(crate) now: Timestamp,
+}
+
+impl<'a> Recorded<'a> {
+    /// A record of who got which identity. What was issued is still to be told.
+    pub(crate) fn by(&self, caller: &'a Caller, id: &'a SpiffeId) -> Issued<'a> {
+        let (workload, pod, node) = (caller.workload(), caller.pod(), caller.node());
+        let is_impersonated = id != caller.id();
+        Issued {
+            time: self.now,
+            request: Cow::Borrowed(self.request_id),
+            id: Cow::Borrowed(id.as_str()),
+            kind: None,
+            serial: Cow::default(),
+            not_before: self.now,
+            not_after: self.now,
+            asked_secs: 0,
+            granted_secs: 0,
+            key: Cow::default(),
+            key_sha256: Cow::default(),
+            authority: Cow::default(),
+            audience: Vec::new(),
+            authenticator: Cow::Borrowed(caller.authenticator().as_str()),
+            caller: is_impersonated.then(|| Cow::Borrowed(caller.id().as_str())),
+            cluster: caller.cluster().map(Cow::Borrowed),
+            namespace: workload.map(|workload| Cow::Borrowed(workload.namespace.as_str())),
+            service_account: workload.map(|workload| Cow::Borrowed(workload.service_account.as_str())),
+            pod: pod.map(|pod| Cow::Borrowed(pod.name.as_str())),
+            pod_uid: pod.map(|pod| Cow::Borrowed(pod.uid.as_str())),
+            node: node.map(|node| Cow::Borrowed(node.name.as_str())),
+            token_id: caller.token_id().map(|id| Cow::Owned(id.to_string())),
+            peer: self.peer.map(|peer| Cow::Owned(peer.to_string())),
+            impersonated: is_impersonated,
+        }
     }
 }
 

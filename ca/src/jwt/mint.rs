@@ -2,9 +2,12 @@
 //!
 //! A caller gets a token for the identity that it would get a certificate for, decided by the same code.
 
+use std::borrow::Cow;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ring::digest;
 use ring::rand::{SecureRandom, SystemRandom};
 use serde_json::{Value, json};
 use signet_identity::{KeyError, SpiffeId, Timestamp, TrustDomain, jws};
@@ -13,13 +16,17 @@ use tokio::sync::watch;
 use super::ring::KeyRing;
 use crate::authenticate::{Caller, Credential};
 use crate::hex::hex;
-use crate::issue::{IssueError, Issuer};
+use crate::issue::{IssueError, Issuer, Recorded};
+use crate::ledger::Issued;
 
 /// Most audiences of one token. The standard strongly recommends one.
-pub const AUDIENCES_MAX: usize = 16;
+pub const AUDIENCES_MAX: usize = 8;
 
 /// Longest audience, in bytes.
-pub const AUDIENCE_MAX_BYTES: usize = 512;
+pub const AUDIENCE_MAX_BYTES: usize = 256;
+
+/// What tokens are called in the ledger.
+const KIND: &str = "jwt";
 
 /// Octets of a token's own id.
 const TOKEN_ID_OCTETS: usize = 16;
@@ -41,6 +48,10 @@ pub(crate) struct MintRequest<'a> {
     pub(crate) audiences: &'a [String],
     /// The wanted life in seconds; zero or less means that there is no wish.
     pub(crate) asked_secs: i64,
+    /// What the request is called in answer, log and ledger.
+    pub(crate) request_id: &'a str,
+    /// Where it came from.
+    pub(crate) peer: Option<SocketAddr>,
 }
 
 /// A token that was minted, with what its record says.
@@ -129,7 +140,7 @@ pub(crate) struct Minter {
 }
 
 impl Minter {
-    /// Mints one token.
+    /// Mints one token. It is returned only after the ledger has confirmed its record.
     ///
     /// # Errors
     /// Every variant of [`MintError`]; nothing is kept of a request that failed.
@@ -140,6 +151,7 @@ impl Minter {
             return Err(MintError::AnotherTrustDomain { id: grant.id().clone() });
         }
         check_audiences(request.audiences)?;
+        self.issuer.ledger.check().map_err(IssueError::from)?;
         let ring = self.keys.borrow().clone();
         let key = ring.signing.as_ref().ok_or(MintError::NoKey)?;
         let (issued_at, expires_at) =
@@ -148,7 +160,27 @@ impl Minter {
         let claims = self.profile.claims(grant.id(), request.audiences, issued_at, expires_at, &token_id);
         let token = jws::sign_jwt_svid(&key.signer, &key.kid, &claims)?;
         let (id, kid) = (grant.id().clone(), key.kid.clone());
-        Ok(MintedToken { token, caller, id, token_id, kid, issued_at, expires_at })
+        let minted = MintedToken { token, caller, id, token_id, kid, issued_at, expires_at };
+        self.issuer.ledger.append(&record(request, &minted, now)).await.map_err(IssueError::from)?;
+        Ok(minted)
+    }
+}
+
+/// What the ledger is to hold about `minted`.
+fn record<'a>(request: &MintRequest<'a>, minted: &'a MintedToken, now: Timestamp) -> Issued<'a> {
+    let digest = digest::digest(&digest::SHA256, minted.token.as_bytes());
+    let origin = Recorded { request_id: request.request_id, peer: request.peer, now };
+    Issued {
+        kind: Some(Cow::Borrowed(KIND)),
+        serial: Cow::Borrowed(&minted.token_id),
+        not_before: minted.issued_at,
+        not_after: minted.expires_at,
+        asked_secs: request.asked_secs,
+        granted_secs: minted.expires_at.since(minted.issued_at).as_secs(),
+        key_sha256: Cow::Owned(hex(digest.as_ref())),
+        authority: Cow::Borrowed(&minted.kid),
+        audience: request.audiences.iter().map(|audience| Cow::Borrowed(audience.as_str())).collect(),
+        ..origin.by(&minted.caller, &minted.id)
     }
 }
 

@@ -11,8 +11,11 @@ use tonic::{Code, Request, Response, Status};
 
 use super::mint::{MintError, MintRequest, MintedToken, Minter};
 use crate::call::{self, Origin, RequestIds};
+use crate::issue::IssueError;
 use crate::metrics::JwtMetrics;
 use crate::service;
+
+const UNRECORDED_TEXT: &str = "token could not be recorded now, try again";
 
 /// The service.
 #[derive(Debug)]
@@ -38,6 +41,8 @@ impl Identity for IdentityService {
             credential: call::credential(&metadata),
             audiences: &message.audience,
             asked_secs: message.validity_seconds,
+            request_id: &origin.request_id,
+            peer: origin.peer,
         };
         match self.minter.mint(&asked).await {
             Ok(minted) => {
@@ -59,6 +64,7 @@ impl Identity for IdentityService {
 /// The only words about a failure that leave the process.
 fn told_to_caller(error: &MintError) -> (Code, String) {
     match error {
+        MintError::Issue(IssueError::Ledger(_)) => (Code::Unavailable, UNRECORDED_TEXT.to_owned()),
         MintError::Issue(error) => service::told_to_caller(error),
         MintError::AnotherTrustDomain { .. } => (Code::PermissionDenied, "no tokens for this trust domain".to_owned()),
         MintError::Audience(error) => (Code::InvalidArgument, error.to_string()),
@@ -93,6 +99,11 @@ fn log_minted(minted: &MintedToken, asked: &MintJwtRequest, origin: &Origin) {
 }
 
 fn log_refused(error: &MintError, origin: &Origin) {
+    if let MintError::Issue(IssueError::Ledger(error)) = error {
+        // The ledger has said once what is wrong; a line for each request would say no more.
+        tracing::debug!(request_id = origin.request_id, reason = error.reason(), "token refused");
+        return;
+    }
     tracing::warn!(
         request_id = origin.request_id,
         peer = origin.peer.map(tracing::field::display),

@@ -17,7 +17,7 @@ pub const RECORD_MAX_BYTES: usize = 8 * 1024;
 /// What nearly every record needs, in bytes.
 const RECORD_USUAL_BYTES: usize = 1024;
 
-/// Everything about one certificate that was issued.
+/// Everything about one certificate or token that was issued.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "event", rename = "issued")]
 pub struct Issued<'a> {
@@ -28,7 +28,10 @@ pub struct Issued<'a> {
     pub request: Cow<'a, str>,
     /// The identity that was granted.
     pub id: Cow<'a, str>,
-    /// The certificate's serial number.
+    /// What it is, where it is no certificate: `jwt`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<Cow<'a, str>>,
+    /// The certificate's serial number, or the token's own id.
     pub serial: Cow<'a, str>,
     /// The first instant of its validity.
     #[serde(with = "instant")]
@@ -40,12 +43,15 @@ pub struct Issued<'a> {
     pub asked_secs: i64,
     /// The life that was granted, in seconds from `time` on.
     pub granted_secs: u64,
-    /// What kind of key it certifies.
+    /// What kind of key it certifies; empty for a token.
     pub key: Cow<'a, str>,
-    /// SHA-256 over the key's SubjectPublicKeyInfo.
+    /// SHA-256 over the key's SubjectPublicKeyInfo, or over the whole token.
     pub key_sha256: Cow<'a, str>,
-    /// Which authority signed it: its signing certificate's subject key identifier.
+    /// Which authority signed it: its signing certificate's subject key identifier, or the name of the token key.
     pub authority: Cow<'a, str>,
+    /// Who may accept it, where it is a token.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub audience: Vec<Cow<'a, str>>,
     /// How the caller was identified.
     pub authenticator: Cow<'a, str>,
     /// The caller's own identity, where another was granted.

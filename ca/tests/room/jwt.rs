@@ -121,13 +121,61 @@ async fn who_gets_no_certificate_gets_no_token_and_hears_the_same() {
 #[tokio::test]
 async fn an_audience_is_needed_and_bounded() {
     let lab = minting().start().await;
-    let (long, many) = ("x".repeat(AUDIENCE_MAX_BYTES + 1), vec!["a"; AUDIENCES_MAX + 1]);
+    let (long, many) = ("x".repeat(AUDIENCE_MAX_BYTES + 1), ["a"; AUDIENCES_MAX + 1]);
     for audience in [&[][..], &[""], &["a", "b\n"], &[long.as_str()], &many] {
         let status = send(&lab, Some(&lab.token()), audience, 0).await.unwrap_err();
         assert_eq!(status.code(), Code::InvalidArgument, "{audience:?}");
     }
     assert_eq!(lab.metric("signet_ca_jwt_refusals_total{reason=\"audience\"}").await, 5);
-    mint(&lab, &vec!["a"; AUDIENCES_MAX], 0).await;
+    mint(&lab, &["a"; AUDIENCES_MAX], 0).await;
+}
+
+/// All records of `lab`'s ledger, once it was stopped.
+fn recorded(setup: &Setup) -> Vec<Value> {
+    let mut lines = Vec::new();
+    let mut folders = vec![setup.path("ledger")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if let Ok(text) = std::fs::read_to_string(&path) {
+                lines.extend(text.lines().filter_map(|line| serde_json::from_str(line).ok()));
+            }
+        }
+    }
+    lines
+}
+
+#[tokio::test]
+async fn every_token_is_recorded_before_it_leaves_and_the_record_knows_it_again() {
+    let lab = minting().start().await;
+    let token = lab.token();
+    let answer = send(&lab, Some(&token), &["a", "b"], 120).await.unwrap();
+    let request = answer.metadata().get("x-request-id").unwrap().to_str().unwrap().to_owned();
+    let minted = answer.into_inner();
+    let claims = verified(&published_keys(&lab).await, &minted.token);
+    let setup = lab.stop().await;
+    let records: Vec<Value> = recorded(&setup).into_iter().filter(|record| record["kind"] == "jwt").collect();
+    assert_eq!(records.len(), 1);
+    let record = &records[0];
+    let digest = ring::digest::digest(&ring::digest::SHA256, minted.token.as_bytes());
+    let digest: String = digest.as_ref().iter().map(|octet| format!("{octet:02x}")).collect();
+    for (name, wanted) in [
+        ("event", json!("issued")),
+        ("id", json!(WEB)),
+        ("request", json!(request)),
+        ("serial", claims["jti"].clone()),
+        ("audience", json!(["a", "b"])),
+        ("asked_secs", json!(120)),
+        ("granted_secs", json!(120)),
+        ("namespace", json!("shop")),
+        ("key_sha256", json!(digest)),
+        ("impersonated", json!(false)),
+    ] {
+        assert_eq!(record[name], wanted, "{name}");
+    }
+    assert!(!record.to_string().contains(&minted.token), "the token itself is no record");
 }
 
 #[tokio::test]

@@ -211,11 +211,13 @@ prop_compose! {
         [request, id, serial, key, key_sha256, authority, authenticator] in prop::array::uniform7(any_text()),
         [caller, cluster, namespace, service_account, pod, pod_uid, node, token_id, peer] in
             prop::array::uniform9(prop::option::of(any_text())),
+        kind in prop::option::of(any_text()),
+        audience in prop::collection::vec(any_text(), 0..3),
     ) -> Issued<'static> {
         let time = Timestamp::from_unix_millis(millis);
         let (not_before, not_after) = (time.whole_secs(), time.whole_secs().plus(DAY));
         Issued {
-            time, request, id, serial, not_before, not_after, asked_secs, granted_secs, key, key_sha256, authority,
+            time, request, id, kind, audience, serial, not_before, not_after, asked_secs, granted_secs, key, key_sha256, authority,
             authenticator, caller, cluster, namespace, service_account, pod, pod_uid, node, token_id, peer, impersonated,
         }
     }
