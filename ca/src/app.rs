@@ -12,8 +12,9 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tonic::service::Routes;
 
-use crate::authenticate::{Authenticator, KeyKeeper};
+use crate::authenticate::KeyKeeper;
 use crate::authority::{Authority, AuthorityError};
+use crate::callers::{Callers, CallersError, ClusterLinks};
 use crate::config::{AuthorityConfig, AuthoritySource, CaConfig};
 use crate::federation::{Federation, FederationError, Surroundings};
 use crate::issue::Issuer;
@@ -41,6 +42,9 @@ pub enum StartError {
     /// Nowhere to record what is issued.
     #[error("ledger cannot be used")]
     Ledger(#[from] OpenError),
+    /// Nobody could be identified.
+    #[error(transparent)]
+    Callers(#[from] CallersError),
     /// No certificate to serve with.
     #[error("serving certificate cannot be issued")]
     Serving(#[from] ServingError),
@@ -91,7 +95,7 @@ pub struct App {
     /// Kept so that the receivers of the current authority never see it closed.
     authority: watch::Sender<Arc<Authority>>,
     issuer: Arc<Issuer>,
-    keys: KeyKeeper,
+    keys: Vec<KeyKeeper>,
     ledger: LedgerKeeper,
     serving: ServingKeeper,
     server: Server,
@@ -107,14 +111,19 @@ impl App {
     /// # Errors
     /// Every variant of [`StartError`].
     pub async fn build(config: CaConfig, clock: Clock) -> Result<Self, StartError> {
+        Self::build_with(config, clock, ClusterLinks::new()).await
+    }
+
+    /// As [`App::build`], connected to the clusters in `links`.
+    ///
+    /// # Errors
+    /// Every variant of [`StartError`].
+    pub async fn build_with(config: CaConfig, clock: Clock, links: ClusterLinks) -> Result<Self, StartError> {
         let metrics = Metrics::new();
         let health = Health::new();
         let authority = load_authority(&config, Timestamp::from(clock.now()))?;
         let (authority, current) = watch::channel(Arc::new(authority));
         let serving = ServingKeeper::new(config.serving.names, config.serving.ttl, current.clone(), clock.clone())?;
-        let tokens = config.tokens;
-        let (keys, issuer_keys) =
-            KeyKeeper::new(tokens.source, tokens.refresh, metrics.clone(), health.part("issuer keys")).await;
         let minting = match config.jwt {
             Some(jwt) => {
                 let (trust_domain, own) = (config.trust_domain.clone(), serving.certificate());
@@ -133,9 +142,10 @@ impl App {
             health: &health,
         };
         let federation = Federation::open(config.federation, around).await?;
+        let callers = Callers::new(config.callers, links, &metrics, &health).await?;
         let issuer = Arc::new(Issuer {
             clock: clock.clone(),
-            authenticator: Authenticator::new(&config.cluster_id, config.trust_domain, tokens.rules, issuer_keys),
+            authenticator: callers.authenticator,
             profile: config.leaf,
             authority: current,
             metrics: metrics.clone(),
@@ -159,7 +169,7 @@ impl App {
             health,
             authority,
             issuer,
-            keys,
+            keys: callers.keepers,
             ledger,
             serving,
             server,
@@ -202,8 +212,10 @@ impl App {
         };
 
         let mut tasks = Tasks::new();
-        tasks.start("issuer keys", self.keys.run(shutdown.clone()));
         tasks.start("ledger", self.ledger.run(shutdown.clone()));
+        for keys in self.keys {
+            tasks.start("issuer keys", keys.run(shutdown.clone()));
+        }
         tasks.start("serving certificate", self.serving.run(shutdown.clone()));
         if let Some(tokens) = self.minting {
             tasks.start("tokens", tokens.run(shutdown.clone()));

@@ -3,8 +3,9 @@
 use std::error::Error;
 use std::sync::Arc;
 
-use signet_ca::authenticate::{Authenticator, Credential, KeyKeeper};
+use signet_ca::authenticate::{Credential, KeyKeeper};
 use signet_ca::authority::Authority;
+use signet_ca::callers::{Callers, ClusterLinks};
 use signet_ca::issue::{IssueRequest, Issuer};
 use signet_ca::ledger::Ledger;
 use signet_ca::metrics::Metrics;
@@ -76,10 +77,9 @@ async fn issuer(material: &Material) -> Result<(Issuer, KeyKeeper), Box<dyn Erro
     let ttl = config.authority.root_ttl;
     let authority = Authority::self_signed(&material.state_dir(), &config.trust_domain, ttl, now)?;
     let (_, authority) = watch::channel(Arc::new(authority));
-    let tokens = config.tokens;
-    let health = Health::new().part("keys");
-    let (keeper, keys) = KeyKeeper::new(tokens.source, tokens.refresh, metrics.clone(), health).await;
-    let authenticator = Authenticator::new(&config.cluster_id, config.trust_domain, tokens.rules, keys);
+    let mut callers = Callers::new(config.callers, ClusterLinks::new(), &metrics, &Health::new()).await?;
+    let keeper = callers.keepers.pop().ok_or("no keys are configured")?;
+    let authenticator = callers.authenticator;
     let profile = config.leaf;
     let ledger = Ledger::open(None, clock.clone(), metrics.ledger(), &Health::new())?.0;
     Ok((Issuer { clock, authenticator, profile, authority, metrics, ledger }, keeper))

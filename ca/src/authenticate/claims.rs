@@ -47,13 +47,37 @@ pub enum ClaimsError {
 pub struct ObjectRef {
     /// Its name: lower-case letters, digits, `.` and `-`.
     pub name: String,
-    /// Its UID: letters, digits and `-`.
+    /// Its UID: letters, digits and `-`. Empty for a node whose object was not there when the token was made.
     pub uid: String,
+}
+
+impl ObjectRef {
+    pub(super) fn new(name: &str, uid: &str) -> Result<Self, ClaimsError> {
+        let allowed = |octet: u8| matches!(octet, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-');
+        if !(1..=NAME_MAX_BYTES).contains(&name.len()) || !name.bytes().all(allowed) {
+            return Err(ClaimsError::Reference);
+        }
+        Ok(Self { uid: id(uid)?, name: name.to_owned() })
+    }
+
+    /// A node, which may lack its UID.
+    pub(super) fn node(name: &str, uid: Option<&str>) -> Result<Self, ClaimsError> {
+        match uid {
+            Some(uid) => Self::new(name, uid),
+            None => Ok(Self { uid: String::new(), ..Self::new(name, "none")? }),
+        }
+    }
 }
 
 /// A token's id: letters, digits and `-`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenId(String);
+
+impl TokenId {
+    pub(super) fn new(text: &str) -> Result<Self, ClaimsError> {
+        id(text).map(Self)
+    }
+}
 
 impl fmt::Display for TokenId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -96,11 +120,20 @@ impl Claims {
             issued_at: raw.iat.as_ref().map(instant),
             workload,
             service_account_uid: id(&account.uid.0)?,
-            pod: kubernetes.pod.map(ObjectRef::try_from).transpose()?,
-            node: kubernetes.node.map(ObjectRef::try_from).transpose()?,
-            token_id: raw.jti.map(|jti| id(&jti.0).map(TokenId)).transpose()?,
+            pod: kubernetes.pod.map(|pod| ObjectRef::new(&pod.name.0, &pod.uid.0)).transpose()?,
+            node: kubernetes.node.map(RawNode::checked).transpose()?,
+            token_id: raw.jti.map(|jti| TokenId::new(&jti.0)).transpose()?,
         })
     }
+}
+
+/// The issuer that a payload names, proven or not.
+pub(super) fn issuer(payload: &[u8]) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Issuer {
+        iss: String,
+    }
+    serde_json::from_slice(payload).ok().map(|Issuer { iss }| iss)
 }
 
 /// Whether `subject` is this workload's, or an error when it is no service account's at all.
@@ -110,7 +143,7 @@ fn is_subject_of(subject: &str, workload: &WorkloadName) -> Result<bool, ClaimsE
     Ok(namespace == workload.namespace.as_str() && account == workload.service_account.as_str())
 }
 
-fn id(text: &str) -> Result<String, ClaimsError> {
+pub(super) fn id(text: &str) -> Result<String, ClaimsError> {
     let fits = (1..=ID_MAX_BYTES).contains(&text.len());
     if fits && text.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'-') {
         Ok(text.to_owned())
@@ -149,7 +182,7 @@ struct RawKubernetes<'a> {
     #[serde(borrow)]
     pod: Option<RawObject<'a>>,
     #[serde(borrow)]
-    node: Option<RawObject<'a>>,
+    node: Option<RawNode<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -160,16 +193,17 @@ struct RawObject<'a> {
     uid: Text<'a>,
 }
 
-impl TryFrom<RawObject<'_>> for ObjectRef {
-    type Error = ClaimsError;
+#[derive(Deserialize)]
+struct RawNode<'a> {
+    #[serde(borrow)]
+    name: Text<'a>,
+    #[serde(borrow)]
+    uid: Option<Text<'a>>,
+}
 
-    fn try_from(raw: RawObject<'_>) -> Result<Self, Self::Error> {
-        let name = raw.name.0;
-        let allowed = |octet: u8| matches!(octet, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-');
-        if !(1..=NAME_MAX_BYTES).contains(&name.len()) || !name.bytes().all(allowed) {
-            return Err(ClaimsError::Reference);
-        }
-        Ok(Self { uid: id(&raw.uid.0)?, name: name.into_owned() })
+impl RawNode<'_> {
+    fn checked(self) -> Result<ObjectRef, ClaimsError> {
+        ObjectRef::node(&self.name.0, self.uid.as_ref().map(|uid| &*uid.0))
     }
 }
 
@@ -198,87 +232,4 @@ fn instant(date: &Number) -> Timestamp {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-    use serde_json::json;
-
-    use super::*;
-
-    fn claims() -> serde_json::Value {
-        json!({
-            "iss": "k8s", "sub": "system:serviceaccount:shop:web", "aud": ["a", "b"], "exp": 20, "nbf": 10, "iat": 10,
-            "kubernetes.io": {
-                "namespace": "shop",
-                "serviceaccount": { "name": "web", "uid": "u-1" },
-                "pod": { "name": "web-1", "uid": "p-1" },
-            },
-        })
-    }
-
-    fn check(change: impl FnOnce(&mut serde_json::Value), wanted: Option<&ClaimsError>) {
-        let mut claims = claims();
-        change(&mut claims);
-        let got = Claims::from_json(claims.to_string().as_bytes()).err();
-        assert_eq!(got.as_ref(), wanted, "{claims}");
-    }
-
-    #[test]
-    fn each_way_to_be_no_service_account_has_its_name() {
-        check(|_| {}, None);
-        check(|c| c["sub"] = json!("system:node:n"), Some(&ClaimsError::Subject));
-        check(|c| c["sub"] = json!("system:serviceaccount:shop"), Some(&ClaimsError::Subject));
-        check(|c| c["sub"] = json!("system:serviceaccount:shop:web:x"), Some(&ClaimsError::Disagreement));
-        check(|c| c["sub"] = json!("system:serviceaccount:other:web"), Some(&ClaimsError::Disagreement));
-        check(|c| c["kubernetes.io"] = json!(null), Some(&ClaimsError::NotKubernetes));
-        check(|c| c["kubernetes.io"]["serviceaccount"] = json!(null), Some(&ClaimsError::NotKubernetes));
-        check(|c| c["kubernetes.io"] = json!([]), Some(&ClaimsError::Malformed));
-        check(|c| c["kubernetes.io"]["serviceaccount"]["uid"] = json!("u 1"), Some(&ClaimsError::Reference));
-        check(|c| c["kubernetes.io"]["pod"]["name"] = json!("Web"), Some(&ClaimsError::Reference));
-        check(|c| c["kubernetes.io"]["pod"]["uid"] = json!(""), Some(&ClaimsError::Reference));
-        check(|c| c["kubernetes.io"]["pod"] = json!({ "name": "web-1" }), Some(&ClaimsError::Malformed));
-        check(|c| c["exp"] = json!("20"), Some(&ClaimsError::Malformed));
-        check(|c| c["jti"] = json!("x".repeat(129)), Some(&ClaimsError::Reference));
-    }
-
-    #[test]
-    fn a_claim_given_twice_is_refused() {
-        let twice = claims().to_string().replacen('{', "{\"sub\":\"system:serviceaccount:shop:web\",", 1);
-        assert_eq!(Claims::from_json(twice.as_bytes()).map(|_| ()), Err(ClaimsError::Malformed));
-    }
-
-    #[test]
-    fn dates_of_every_size_become_instants() {
-        let exp = |value: serde_json::Value| {
-            let mut claims = claims();
-            claims["exp"] = value;
-            Claims::from_json(claims.to_string().as_bytes()).unwrap().expires_at.unwrap()
-        };
-        assert_eq!(exp(json!(20)).unix_secs(), 20);
-        assert_eq!(exp(json!(20.9)).unix_secs(), 20);
-        assert_eq!(exp(json!(-1)).unix_secs(), -1);
-        assert_eq!(exp(json!(u64::MAX)), Timestamp::from_unix_secs(i64::MAX));
-        assert_eq!(exp(json!(i64::MIN)), exp(json!(-1e300)));
-    }
-
-    #[test]
-    fn escaped_text_is_what_it_stands_for() {
-        let escaped = claims().to_string().replace("\"shop\"", "\"sh\\u006fp\"");
-        assert_eq!(Claims::from_json(escaped.as_bytes()).unwrap().workload.to_string(), "shop/web");
-    }
-
-    proptest! {
-        #[test]
-        fn no_payload_makes_the_reader_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            let _ = Claims::from_json(&bytes);
-        }
-
-        #[test]
-        fn no_value_in_a_known_place_makes_the_reader_panic(key in "iss|sub|aud|exp|nbf|iat|jti|kubernetes.io", text in ".{0,40}", number: f64) {
-            for value in [json!(text), json!([text]), json!({ "namespace": text }), json!(number), json!(null)] {
-                let mut claims = claims();
-                claims[&key] = value;
-                let _ = Claims::from_json(claims.to_string().as_bytes());
-            }
-        }
-    }
-}
+mod tests;

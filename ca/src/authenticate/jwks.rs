@@ -93,8 +93,19 @@ impl IssuerKeys {
         }
     }
 
+    /// Whether the set at hand holds the key that a token names; a token that names none needs only a set.
+    pub fn knows(&self, kid: Option<&str>) -> bool {
+        let keys = self.shared.current.load();
+        keys.as_ref().is_some_and(|keys| kid.is_none_or(|kid| keys.knows(kid)))
+    }
+
+    /// The set as it is, if there is one.
+    pub fn at_hand(&self) -> Option<Arc<JwkSet>> {
+        self.shared.current.load_full()
+    }
+
     fn current(&self) -> Result<Arc<JwkSet>, KeysError> {
-        self.shared.current.load_full().ok_or(KeysError::NeverObtained)
+        self.at_hand().ok_or(KeysError::NeverObtained)
     }
 
     async fn refreshed(&self) -> Result<Arc<JwkSet>, KeysError> {
@@ -123,16 +134,17 @@ pub struct KeyKeeper {
     /// What the current set was read from.
     seen: Vec<u8>,
     metrics: Metrics,
-    health: HealthHandle,
+    health: Option<HealthHandle>,
 }
 
 impl KeyKeeper {
     /// Both halves for `source`, read anew every `refresh`, a file at least every few seconds. A file is read at once.
+    /// `health` is told where the process is of no use without these keys.
     pub async fn new(
         source: JwksSource,
         refresh: Duration,
         metrics: Metrics,
-        health: HealthHandle,
+        health: Option<HealthHandle>,
     ) -> (Self, IssuerKeys) {
         let shared = Arc::new(Shared::default());
         let interval = if source.is_file() { refresh.min(FILE_INTERVAL_MAX) } else { refresh };
@@ -208,7 +220,9 @@ impl KeyKeeper {
         }
         self.failures = 0;
         self.next_at = Instant::now() + self.interval;
-        self.health.ready();
+        if let Some(health) = &self.health {
+            health.ready();
+        }
     }
 
     fn note_failure(&mut self, error: &FetchError) {
@@ -220,8 +234,8 @@ impl KeyKeeper {
         }
         self.next_at = Instant::now() + self.retry.wait(self.failures);
         self.failures = self.failures.saturating_add(1);
-        if self.shared.current.load().is_none() {
-            self.health.not_ready("issuer's keys were never obtained");
+        if let Some(health) = self.health.as_ref().filter(|_| self.shared.current.load().is_none()) {
+            health.not_ready("issuer's keys were never obtained");
         }
     }
 }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{StatusCode, Uri};
+use http::header::AUTHORIZATION;
+use http::{HeaderValue, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Empty, Limited};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
@@ -19,7 +20,9 @@ use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 use signet_identity::bundle::BUNDLE_PEM_MAX_BYTES;
 use signet_identity::jwk::{JWKS_MAX_BYTES, JwkError};
+use signet_identity::jws::TOKEN_MAX_BYTES;
 use signet_runtime::files::{self, FileError};
+use zeroize::Zeroizing;
 
 /// How long one fetch may take, from the first packet to the last.
 pub(super) const FETCH_DEADLINE: Duration = Duration::from_secs(5);
@@ -35,6 +38,9 @@ pub enum JwksSource {
         url: Uri,
         /// PEM roots that its server is verified with; needed for `https`. Read afresh at each fetch.
         ca_file: Option<PathBuf>,
+        /// Bearer token that it is asked with, such as the server's own service account token. Read afresh at each
+        /// fetch.
+        token_file: Option<PathBuf>,
     },
 }
 
@@ -50,6 +56,15 @@ pub enum FetchError {
         /// The file.
         path: PathBuf,
     },
+    /// The file of the bearer token holds none.
+    #[error("`{path}` holds no token")]
+    Token {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The request cannot be built.
+    #[error("request cannot be made")]
+    Request(#[from] http::Error),
     /// The TLS library refused its settings.
     #[error("TLS cannot be set up")]
     Tls(#[from] rustls::Error),
@@ -79,8 +94,8 @@ impl JwksSource {
         match self {
             // One byte more than a set may have, so that the set's own error tells about the size.
             Self::File(path) => Ok(files::read(path, JWKS_MAX_BYTES + 1)?),
-            Self::Url { url, ca_file } => {
-                let fetch = fetch(url, ca_file.as_deref());
+            Self::Url { url, ca_file, token_file } => {
+                let fetch = fetch(url, ca_file.as_deref(), token_file.as_deref());
                 tokio::time::timeout(FETCH_DEADLINE, fetch).await.map_err(|_| FetchError::Deadline)?
             }
         }
@@ -92,16 +107,30 @@ impl JwksSource {
     }
 }
 
-async fn fetch(url: &Uri, ca_file: Option<&Path>) -> Result<Vec<u8>, FetchError> {
+async fn fetch(url: &Uri, ca_file: Option<&Path>, token_file: Option<&Path>) -> Result<Vec<u8>, FetchError> {
     // A fetch every few minutes gains nothing from a kept connection, and a fresh one follows changed roots.
     let client: Client<_, Empty<Bytes>> =
         Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector(ca_file)?);
-    let response = client.get(url.clone()).await?;
+    let mut request = Request::get(url.clone()).body(Empty::new())?;
+    if let Some(token_file) = token_file {
+        request.headers_mut().insert(AUTHORIZATION, bearer(token_file)?);
+    }
+    let response = client.request(request).await?;
     if response.status() != StatusCode::OK {
         return Err(FetchError::Status { status: response.status() });
     }
     let body = Limited::new(response.into_body(), JWKS_MAX_BYTES).collect().await.map_err(|_| FetchError::Body)?;
     Ok(body.to_bytes().to_vec())
+}
+
+/// The header that holds the token in `path`; never shown.
+fn bearer(path: &Path) -> Result<HeaderValue, FetchError> {
+    let token = Zeroizing::new(files::read(path, TOKEN_MAX_BYTES)?);
+    let unusable = || FetchError::Token { path: path.to_owned() };
+    let token = std::str::from_utf8(&token).map_err(|_| unusable())?.trim();
+    let mut value = HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| unusable())?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 fn connector(ca_file: Option<&Path>) -> Result<HttpsConnector<HttpConnector>, FetchError> {

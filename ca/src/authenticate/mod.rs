@@ -1,24 +1,35 @@
 //! Who is asking: from a credential to a [`Caller`], which only this module makes.
 //!
-//! A refusal is either final ("this is not acceptable") or open ("it could not be decided"), because old clients try
-//! again after the second and give up after the first.
+//! Several ways of identifying may be configured ([`Method`]); one file knows each. A refusal is either final or open,
+//! because old clients try again after the second and give up after the first; `refusal` knows which.
 
 mod caller;
 mod claims;
+mod cluster;
+mod clusters;
 mod jwks;
 mod jwks_source;
+mod liveness;
+mod refusal;
+mod review;
 mod token;
+mod verdicts;
 
 pub use caller::{AuthenticatorKind, Caller};
 pub use claims::{ClaimsError, ObjectRef, TokenId};
+pub use cluster::{Cluster, ClusterMeans, ClusterRules, MissingMeans, TokenMode};
+pub use clusters::{Clusters, NameTaken};
 pub use jwks::{FetchError, IssuerKeys, JwksSource, KeyKeeper, KeysError};
+pub use liveness::LivenessError;
+pub use refusal::{IdentifyError, Refusal};
+pub use review::{ReviewCall, ReviewCallError, ReviewError, ReviewRefusal, ReviewStatus, ReviewedUser, TokenReviews};
 pub use token::{TokenError, TokenRules};
 
 use std::sync::Arc;
 
-use signet_identity::{Timestamp, TrustDomain, UnverifiedJws};
+use signet_identity::Timestamp;
 
-use claims::Claims;
+use crate::metrics::{Metrics, Verdict};
 
 /// What a request brings to say who sends it.
 #[derive(Clone, Copy)]
@@ -29,79 +40,73 @@ pub struct Credential<'a> {
     pub cluster: Option<&'a str>,
 }
 
-/// Why a caller could not be identified.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum IdentifyError {
-    /// No `Bearer` value in the request.
-    #[error("no bearer token was sent")]
-    NoToken,
-    /// The caller names a cluster that is not this one.
-    #[error("cluster is not known here")]
-    UnknownCluster,
-    /// The token.
-    #[error("token was refused")]
-    Token(#[from] TokenError),
-    /// The issuer's keys: nothing can be said about the token.
-    #[error("issuer's keys are not at hand")]
-    Keys(#[from] KeysError),
+/// A way of identifying callers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// A Kubernetes token, by the rules of the cluster that the caller names.
+    Kubernetes,
 }
 
-impl IdentifyError {
-    /// Whether the credential may still be good.
-    pub fn is_undecided(&self) -> bool {
-        matches!(self, Self::Keys(_))
-    }
-
-    /// A stable word for logs and metrics.
-    pub fn reason(&self) -> &'static str {
-        match self {
-            Self::NoToken => "token_missing",
-            Self::UnknownCluster => "cluster_unknown",
-            Self::Token(error) => error.reason(),
-            Self::Keys(error) => error.reason(),
-        }
-    }
-}
-
-/// Identifies callers by their Kubernetes tokens, without asking anyone while the issuer's keys are known.
+/// Identifies callers in every way that the operator configured, in that order.
 #[derive(Debug)]
 pub struct Authenticator {
-    cluster_id: Arc<str>,
-    trust_domain: TrustDomain,
-    rules: TokenRules,
-    keys: IssuerKeys,
+    methods: Vec<Method>,
+    clusters: Arc<Clusters>,
+    metrics: Metrics,
 }
 
 impl Authenticator {
-    /// An authenticator for the cluster called `cluster_id`, whose workloads live in `trust_domain`.
-    pub fn new(cluster_id: &str, trust_domain: TrustDomain, rules: TokenRules, keys: IssuerKeys) -> Self {
-        Self { cluster_id: cluster_id.into(), trust_domain, rules, keys }
+    /// An authenticator that tries `methods` in their order.
+    pub fn new(methods: Vec<Method>, clusters: Arc<Clusters>, metrics: Metrics) -> Self {
+        Self { methods, clusters, metrics }
     }
 
-    /// The caller that `credential` proves. Waits only for keys, and for those no longer than the key source's bound.
+    /// The caller that `credential` proves; the first way that identifies it wins. Waits for keys, for an object that
+    /// the watch is about to bring or for a review, each no longer than its bound.
     ///
     /// # Errors
-    /// Every variant of [`IdentifyError`].
+    /// [`IdentifyError`]: what each way said.
     pub async fn identify(&self, credential: Credential<'_>, now: Timestamp) -> Result<Caller, IdentifyError> {
-        let token = credential.bearer.ok_or(IdentifyError::NoToken)?;
-        if credential.cluster.is_some_and(|cluster| !cluster.is_empty() && *cluster != *self.cluster_id) {
-            return Err(IdentifyError::UnknownCluster);
+        let mut failed: Option<IdentifyError> = None;
+        for method in &self.methods {
+            match self.identify_by(*method, credential, now).await {
+                Ok(caller) => {
+                    self.metrics.authenticated(caller.authenticator(), Verdict::Accepted);
+                    return Ok(caller);
+                }
+                Err(refusal) => {
+                    let by = method.blamed_for(&refusal);
+                    if !refusal.is_beside_the_point() {
+                        self.metrics.authenticated(by, Verdict::of(&refusal));
+                    }
+                    failed = Some(match failed {
+                        Some(before) => before.and(by, refusal),
+                        None => IdentifyError::new(by, refusal),
+                    });
+                }
+            }
         }
-        let token = UnverifiedJws::parse(token).map_err(TokenError::from)?;
-        let keys = self.keys.for_kid(token.kid()).await?;
-        let payload = token.verify(&keys).map_err(TokenError::from)?;
-        let claims = Claims::from_json(&payload).map_err(TokenError::from)?;
-        self.rules.check(&claims, now)?;
-        Ok(Caller {
-            id: claims.workload.spiffe_id(&self.trust_domain),
-            workload: Some(claims.workload),
-            authenticator: AuthenticatorKind::KubernetesToken,
-            cluster: Some(self.cluster_id.clone()),
-            service_account_uid: Some(claims.service_account_uid),
-            pod: claims.pod,
-            node: claims.node,
-            token_id: claims.token_id,
-        })
+        Err(failed.unwrap_or_else(|| IdentifyError::new(AuthenticatorKind::KubernetesToken, Refusal::NoToken)))
+    }
+
+    async fn identify_by(&self, method: Method, credential: Credential<'_>, now: Timestamp) -> Result<Caller, Refusal> {
+        match method {
+            Method::Kubernetes => {
+                let token = credential.bearer.ok_or(Refusal::NoToken)?;
+                let cluster = self.clusters.named(credential.cluster).ok_or(Refusal::UnknownCluster)?;
+                cluster.identify(token, now).await
+            }
+        }
+    }
+}
+
+impl Method {
+    /// Who said `refusal`.
+    fn blamed_for(self, refusal: &Refusal) -> AuthenticatorKind {
+        match self {
+            Self::Kubernetes if matches!(refusal, Refusal::Review(_)) => AuthenticatorKind::TokenReview,
+            Self::Kubernetes => AuthenticatorKind::KubernetesToken,
+        }
     }
 }
 

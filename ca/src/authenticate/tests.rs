@@ -4,9 +4,9 @@ use std::fs;
 use std::time::Duration;
 
 use serde_json::Value;
-use signet_runtime::Health;
 use signet_testkit::temp_dir;
 
+use super::claims::Claims;
 use super::*;
 use crate::metrics::Metrics;
 
@@ -24,11 +24,21 @@ async fn identify(token: &str, now: Timestamp) -> Result<Caller, IdentifyError> 
     let path = dir.path().join("jwks.json");
     fs::write(&path, recorded()["jwks"].to_string()).unwrap();
     let hour = Duration::from_secs(3600);
-    let part = Health::new().part("keys");
-    let (_keeper, keys) = KeyKeeper::new(JwksSource::File(path), hour, Metrics::new(), part).await;
-    let issuer = "https://kubernetes.default.svc.cluster.local".to_owned();
-    let rules = TokenRules { issuer, audiences: vec!["istio-ca".to_owned()], require_pod: true };
-    let authenticator = Authenticator::new("Kubernetes", "cluster.local".parse().unwrap(), rules, keys);
+    let (_keeper, keys) = KeyKeeper::new(JwksSource::File(path), hour, Metrics::new(), None).await;
+    let issuer = Some("https://kubernetes.default.svc.cluster.local".to_owned());
+    let rules = ClusterRules {
+        id: "Kubernetes".to_owned(),
+        aliases: Vec::new(),
+        trust_domain: "cluster.local".parse().unwrap(),
+        namespaces: vec!["*".parse().unwrap()],
+        tokens: TokenRules { issuer, audiences: vec!["istio-ca".to_owned()], require_pod: true },
+        mode: TokenMode::Local,
+        reviews_per_second: 1,
+        node_proxies: Vec::new(),
+    };
+    let cluster = Cluster::new(rules, ClusterMeans { keys: Some(keys), ..ClusterMeans::default() }).unwrap();
+    let clusters = Arc::new(Clusters::new(cluster, Vec::new()).unwrap());
+    let authenticator = Authenticator::new(vec![Method::Kubernetes], clusters, Metrics::new());
     authenticator.identify(Credential { bearer: Some(token), cluster: Some("Kubernetes") }, now).await
 }
 

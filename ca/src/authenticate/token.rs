@@ -29,9 +29,11 @@ pub enum TokenError {
     /// No end, which only tokens of an abandoned kind have.
     #[error("token has no end")]
     NoExpiry,
-    /// Ended.
-    #[error("token expired at {at}")]
+    /// Ended, though it is otherwise good.
+    #[error("token of {holder} expired at {at}")]
     Expired {
+        /// Whose it is, for the log: a kubelet that does not renew tokens is found by its node.
+        holder: String,
         /// When.
         at: Timestamp,
     },
@@ -69,8 +71,8 @@ impl TokenError {
 /// The operator's rules for tokens.
 #[derive(Debug, Clone)]
 pub struct TokenRules {
-    /// Who must have issued them.
-    pub issuer: String,
+    /// Who must have issued them. Needed to prove them here; where it is not known, nobody's are.
+    pub issuer: Option<String>,
     /// One of these must be among a token's audiences.
     pub audiences: Vec<String>,
     /// Whether they must be bound to a pod.
@@ -78,8 +80,13 @@ pub struct TokenRules {
 }
 
 impl TokenRules {
+    /// Whether tokens of `issuer` are somebody else's.
+    pub(super) fn is_foreign(&self, issuer: &str) -> bool {
+        self.issuer.as_ref().is_some_and(|ours| ours != issuer)
+    }
+
     pub(super) fn check(&self, claims: &Claims, now: Timestamp) -> Result<(), TokenError> {
-        if claims.issuer != self.issuer {
+        if self.issuer.as_ref() != Some(&claims.issuer) {
             return Err(TokenError::Issuer);
         }
         if !claims.audiences.iter().any(|audience| self.audiences.contains(audience)) {
@@ -87,7 +94,7 @@ impl TokenRules {
         }
         let expires_at = claims.expires_at.ok_or(TokenError::NoExpiry)?;
         if now >= expires_at {
-            return Err(TokenError::Expired { at: expires_at });
+            return Err(TokenError::Expired { holder: holder(claims), at: expires_at });
         }
         let begins = [claims.not_before, claims.issued_at].into_iter().flatten().max();
         if let Some(at) = begins.filter(|at| *at > now.plus(CLOCK_SKEW_MAX)) {
@@ -98,4 +105,14 @@ impl TokenRules {
         }
         Ok(())
     }
+}
+
+fn holder(claims: &Claims) -> String {
+    let mut holder = claims.workload.to_string();
+    for (word, object) in [("in pod", &claims.pod), ("on node", &claims.node)] {
+        if let Some(object) = object {
+            holder.push_str(&format!(" {word} {}", object.name));
+        }
+    }
+    holder
 }

@@ -3,6 +3,7 @@
 //! One section, one function. Reads files only to say early that they are unusable; what they hold is loaded again by
 //! whoever needs it.
 
+mod callers;
 mod federation;
 mod jwt;
 mod ledger;
@@ -10,6 +11,7 @@ mod sections;
 mod settings;
 mod web;
 
+pub use callers::{CallersConfig, ClusterConfig, KeysConfig};
 pub use federation::{BundleEndpointConfig, FederationConfig};
 pub use jwt::JwtConfig;
 pub use settings::SETTINGS;
@@ -25,7 +27,6 @@ use signet_runtime::config::Effective;
 use signet_runtime::telemetry::LogFormat;
 use signet_runtime::{ConfigError, Layers, Reader};
 
-use crate::authenticate::{JwksSource, TokenRules};
 use crate::ledger::LedgerConfig;
 use crate::profile::Profile;
 
@@ -34,8 +35,6 @@ use crate::profile::Profile;
 pub struct CaConfig {
     /// Where granted identities live.
     pub trust_domain: TrustDomain,
-    /// The name that this cluster's callers may send.
-    pub cluster_id: String,
     /// Where the CA API is served.
     pub listen: SocketAddr,
     /// Where health and metrics are served.
@@ -44,8 +43,8 @@ pub struct CaConfig {
     pub reflection: bool,
     /// How to log.
     pub log: LogConfig,
-    /// Which tokens are accepted.
-    pub tokens: TokensConfig,
+    /// Who may call.
+    pub callers: CallersConfig,
     /// Who signs.
     pub authority: AuthorityConfig,
     /// What stands in a leaf.
@@ -67,17 +66,6 @@ pub struct LogConfig {
     pub format: LogFormat,
     /// What is written: a level, or `target=level` pairs.
     pub level: String,
-}
-
-/// Which tokens are accepted.
-#[derive(Debug, Clone)]
-pub struct TokensConfig {
-    /// What they must say.
-    pub rules: TokenRules,
-    /// Who vouches for them.
-    pub source: JwksSource,
-    /// How often the keys are read anew.
-    pub refresh: Duration,
 }
 
 /// Who signs.

@@ -9,17 +9,14 @@ use std::time::Duration;
 use http::Uri;
 use http::uri::Scheme;
 use rustls::pki_types::DnsName;
-use signet_identity::JwkSet;
-use signet_identity::bundle::BUNDLE_PEM_MAX_BYTES;
 use signet_identity::der::AltName;
-use signet_identity::jwk::JWKS_MAX_BYTES;
 use signet_runtime::{Reader, files};
 
+use super::callers::callers;
 use super::federation::federation;
 use super::jwt::jwt;
 use super::ledger::ledger;
-use super::{AuthorityConfig, AuthoritySource, CaConfig, LogConfig, ServingConfig, TokensConfig};
-use crate::authenticate::{JwksSource, TokenRules};
+use super::{AuthorityConfig, AuthoritySource, CaConfig, LogConfig, ServingConfig};
 use crate::profile::{KeyKind, Profile};
 
 /// Shortest duration that any setting may have; certificates count whole seconds.
@@ -33,13 +30,12 @@ const SERVING_NAMES: [&str; 4] = ["istiod", "istiod-remote", "istio-pilot", "sig
 
 pub(super) fn all(reader: &mut Reader) -> Option<CaConfig> {
     let trust_domain = reader.parsed_or("trust_domain", "cluster.local");
-    let cluster_id = reader.or("cluster_id", "Kubernetes");
     let namespace: Option<String> = reader.or("namespace", "istio-system");
     let listen = reader.or("listen", "0.0.0.0:15012");
     let admin_listen = reader.or("admin.listen", "0.0.0.0:15014");
     let reflection = reader.or("reflection", "false");
     let log = log(reader);
-    let tokens = tokens(reader);
+    let callers = callers(reader, trust_domain.as_ref());
     let authority = authority(reader);
     let leaf = leaf(reader);
     let serving = serving(reader, namespace.as_deref().unwrap_or_default());
@@ -51,12 +47,11 @@ pub(super) fn all(reader: &mut Reader) -> Option<CaConfig> {
     let ledger = ledger(reader, &state_dir.join("ledger"), leaf_max_ttl);
     Some(CaConfig {
         trust_domain: trust_domain?,
-        cluster_id: cluster_id?,
         listen: listen?,
         admin_listen: admin_listen?,
         reflection: reflection?,
         log: log?,
-        tokens: tokens?,
+        callers: callers?,
         authority: authority?,
         leaf: leaf?,
         serving: serving?,
@@ -82,60 +77,16 @@ fn log(reader: &mut Reader) -> Option<LogConfig> {
     Some(LogConfig { format: format?, level: level? })
 }
 
-fn tokens(reader: &mut Reader) -> Option<TokensConfig> {
-    let issuer: Option<String> = reader.required("tokens.issuer");
-    let audiences: Option<Vec<String>> = reader.or("tokens.audiences", "istio-ca");
-    if audiences.as_ref().is_some_and(Vec::is_empty) {
-        reader.refuse("tokens.audiences", "must name at least one audience");
-    }
-    let source = jwks_source(reader);
-    let refresh = duration(reader, "tokens.jwks_refresh", "5m");
-    let require_pod = reader.or("tokens.require_pod", "true");
-    let rules = TokenRules { issuer: issuer?, audiences: audiences?, require_pod: require_pod? };
-    Some(TokensConfig { rules, source: source?, refresh: refresh? })
-}
-
-fn jwks_source(reader: &mut Reader) -> Option<JwksSource> {
-    let file: Option<PathBuf> = reader.optional("tokens.jwks_file");
-    let url: Option<Uri> = reader.parsed("tokens.jwks_url");
-    let ca_file: Option<PathBuf> = reader.optional("tokens.jwks_ca_file");
-    if let Some(path) = &ca_file {
-        readable(reader, "tokens.jwks_ca_file", path, BUNDLE_PEM_MAX_BYTES);
-    }
-    match (file, url) {
-        (Some(path), None) => {
-            let json = readable(reader, "tokens.jwks_file", &path, JWKS_MAX_BYTES + 1);
-            if let Some(Err(error)) = json.map(|json| JwkSet::from_json(&json)) {
-                reader.refuse("tokens.jwks_file", error.to_string());
-            }
-            Some(JwksSource::File(path))
-        }
-        (None, Some(url)) => {
-            if let Err(message) = check_url(&url, ca_file.is_some()) {
-                reader.refuse("tokens.jwks_url", message);
-            }
-            Some(JwksSource::Url { url, ca_file })
-        }
-        (Some(_), Some(_)) => {
-            reader.refuse("tokens.jwks_url", "set either this or `tokens.jwks_file`");
-            None
-        }
-        (None, None) => {
-            reader.refuse("tokens.jwks_file", "set this or `tokens.jwks_url`");
-            None
-        }
-    }
-}
-
-fn check_url(url: &Uri, has_roots: bool) -> Result<(), &'static str> {
+/// Whether what stands at `url` can be believed; `roots_key` is the setting of its roots.
+pub(super) fn check_url(url: &Uri, has_roots: bool, roots_key: &str) -> Result<(), String> {
     let host = url.host().ok_or("must be a whole URL, such as https://kubernetes.default.svc/openid/v1/jwks")?;
     let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
     let is_local = host == "localhost" || address.is_ok_and(|address| address.is_loopback());
     match url.scheme() {
         Some(scheme) if *scheme == Scheme::HTTPS && has_roots => Ok(()),
-        Some(scheme) if *scheme == Scheme::HTTPS => Err("https needs `tokens.jwks_ca_file`"),
+        Some(scheme) if *scheme == Scheme::HTTPS => Err(format!("https needs `{roots_key}`")),
         Some(scheme) if *scheme == Scheme::HTTP && is_local => Ok(()),
-        _ => Err("must be https; http is accepted only to this machine"),
+        _ => Err("must be https; http is accepted only to this machine".to_owned()),
     }
 }
 
@@ -206,7 +157,7 @@ impl FromStr for ServingName {
     }
 }
 
-fn list<T: FromStr<Err = String>>(reader: &mut Reader, key: &str, default: &str) -> Option<Vec<T>> {
+pub(super) fn list<T: FromStr<Err = String>>(reader: &mut Reader, key: &str, default: &str) -> Option<Vec<T>> {
     let words: Vec<String> = reader.or(key, default)?;
     let mut items = Vec::with_capacity(words.len());
     for word in &words {
@@ -226,7 +177,7 @@ pub(super) fn duration(reader: &mut Reader, key: &str, default: &str) -> Option<
     Some(duration)
 }
 
-fn readable(reader: &mut Reader, key: &str, path: &Path, max_bytes: usize) -> Option<Vec<u8>> {
+pub(super) fn readable(reader: &mut Reader, key: &str, path: &Path, max_bytes: usize) -> Option<Vec<u8>> {
     match files::read(path, max_bytes) {
         Ok(bytes) => Some(bytes),
         Err(error) => {

@@ -216,7 +216,7 @@ impl ClusterView {
         wait: Duration,
         suits: impl Fn(&AccountObject) -> bool,
     ) -> Option<Arc<AccountObject>> {
-        let awaited = Awaited::Account { namespace: namespace.into(), name: name.into() };
+        let awaited = || Awaited::Account { namespace: namespace.into(), name: name.into() };
         let look = || self.account(namespace, name).filter(|account| suits(account));
         self.shared.waiting.wait(awaited, wait, look).await
     }
@@ -230,7 +230,7 @@ impl ClusterView {
         wait: Duration,
         suits: impl Fn(&PodObject) -> bool,
     ) -> Option<Arc<PodObject>> {
-        let awaited = Awaited::Pod { namespace: namespace.into(), name: name.into() };
+        let awaited = || Awaited::Pod { namespace: namespace.into(), name: name.into() };
         let look = || self.pod(namespace, name).filter(|pod| suits(pod));
         self.shared.waiting.wait(awaited, wait, look).await
     }
@@ -245,8 +245,11 @@ impl ClusterView {
         wait: Duration,
         suits: impl Fn(&PodObject) -> bool,
     ) -> Option<Arc<PodObject>> {
-        let awaited =
-            Awaited::Place { node: node.into(), namespace: namespace.into(), service_account: service_account.into() };
+        let awaited = || Awaited::Place {
+            node: node.into(),
+            namespace: namespace.into(),
+            service_account: service_account.into(),
+        };
         let look = || self.pod_at(node, namespace, service_account, &suits);
         self.shared.waiting.wait(awaited, wait, look).await
     }

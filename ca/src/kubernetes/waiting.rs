@@ -58,12 +58,17 @@ impl WaitingRoom {
     }
 
     /// What `look` finds, at once or by `wait` later.
-    pub(super) async fn wait<T>(&self, awaited: Awaited, wait: Duration, look: impl Fn() -> Option<T>) -> Option<T> {
+    pub(super) async fn wait<T>(
+        &self,
+        awaited: impl FnOnce() -> Awaited,
+        wait: Duration,
+        look: impl Fn() -> Option<T>,
+    ) -> Option<T> {
         if let Some(found) = look() {
             return Some(found);
         }
         let deadline = Instant::now() + wait;
-        let seat = self.sit_down(awaited)?;
+        let seat = self.sit_down(awaited())?;
         loop {
             let mut rung = std::pin::pin!(seat.ring.notified());
             // From here on an arrival is not missed, whatever the order of looking and ringing.

@@ -2,6 +2,7 @@
 //!
 //! Labels come from closed sets of words, so no caller can make the list of series grow.
 
+mod authentication;
 mod expiry;
 mod federation;
 mod grpc;
@@ -10,6 +11,7 @@ mod ledger;
 mod plain;
 mod web;
 
+pub use authentication::Verdict;
 pub(crate) use federation::{FederationMetrics, FetchOutcome};
 pub use grpc::GrpcCall;
 pub(crate) use jwt::{JwtMetrics, KeyChange};
@@ -28,8 +30,10 @@ use prometheus_client::registry::Registry;
 use signet_runtime::Clock;
 use tokio::sync::watch;
 
+use crate::authenticate::AuthenticatorKind;
 use crate::authority::Authority;
 use crate::issue::IssueError;
+use authentication::Authentications;
 use expiry::Expiry;
 use grpc::GrpcMetrics;
 use plain::PlainCounter;
@@ -100,6 +104,7 @@ struct Inner {
     jwt: JwtMetrics,
     web: WebMetrics,
     refusals: Family<ReasonLabels, Counter>,
+    authentications: Authentications,
     stages: Family<StageLabels, Histogram>,
     authenticate: Histogram,
     csr: Histogram,
@@ -130,6 +135,7 @@ impl Default for Metrics {
             jwt: JwtMetrics::default(),
             web: WebMetrics::default(),
             refusals: Family::default(),
+            authentications: Authentications::default(),
             authenticate,
             csr,
             sign,
@@ -189,6 +195,7 @@ impl Metrics {
     fn register_own(&self, registry: &mut Registry) {
         let of = &self.inner;
         registry.register("signet_ca_refusals", "Requests refused, by reason", of.refusals.clone());
+        of.authentications.register(registry);
         registry.register("signet_ca_stage_seconds", "Time spent in each stage of issuing", of.stages.clone());
         registry.register("signet_ca_key_refreshes", "Attempts to read the issuer's keys", of.key_refreshes.clone());
         registry.register("signet_ca_connections", "Connections open now", of.connections.clone());
@@ -237,6 +244,11 @@ impl Metrics {
             Some(error) => self.inner.sign_errors.get_or_create(&SignErrorLabels { error }).increment(),
             None => self.inner.authentication_failures.increment(),
         }
+    }
+
+    /// A credential was judged.
+    pub(crate) fn authenticated(&self, by: AuthenticatorKind, verdict: Verdict) {
+        self.inner.authentications.count(by, verdict);
     }
 
     pub(crate) fn stage(&self, stage: Stage, took: Duration) {

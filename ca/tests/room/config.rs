@@ -45,12 +45,12 @@ fn problems(toml: &str, flags: &[&str], environment: &[(&str, &str)]) -> Vec<Str
 fn the_least_file_gives_the_documented_defaults() {
     let config = good("", &[], &[]);
     assert_eq!(config.trust_domain.as_str(), "cluster.local");
-    assert_eq!(config.cluster_id, "Kubernetes");
+    assert_eq!(config.callers.primary.rules.id, "Kubernetes");
     assert_eq!((config.listen.port(), config.admin_listen.port()), (15012, 15014));
     assert!(!config.reflection);
-    assert_eq!(config.tokens.rules.audiences, ["istio-ca"]);
-    assert!(config.tokens.rules.require_pod);
-    assert_eq!(config.tokens.refresh, Duration::from_secs(300));
+    assert_eq!(config.callers.primary.rules.tokens.audiences, ["istio-ca"]);
+    assert!(config.callers.primary.rules.tokens.require_pod);
+    assert_eq!(config.callers.primary.keys.unwrap().refresh, Duration::from_secs(300));
     assert_eq!(config.authority.source, AuthoritySource::SelfSigned { state_dir: "/var/lib/signet-ca".into() });
     assert_eq!(config.authority.root_ttl, Duration::from_secs(87_600 * 3600));
     assert_eq!(config.leaf.default_ttl, Duration::from_secs(86_400));
@@ -79,8 +79,8 @@ fn istios_environment_is_honoured_and_flags_win() {
     ];
     let config = good("", &["--leaf.default_ttl", "10m"], &environment);
     assert_eq!(config.trust_domain.as_str(), "example.org");
-    assert_eq!(config.cluster_id, "west");
-    assert_eq!(config.tokens.rules.audiences, ["istio-ca", "vault"]);
+    assert_eq!(config.callers.primary.rules.id, "west");
+    assert_eq!(config.callers.primary.rules.tokens.audiences, ["istio-ca", "vault"]);
     let (dir, state_dir) = ("/etc/cacerts".into(), "/var/lib/signet-ca".into());
     assert_eq!(config.authority.source, AuthoritySource::PluggedInIfThere { dir, state_dir });
     assert_eq!(config.authority.root_ttl, Duration::from_secs(3600));

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use signet_ca::app::{Addresses, App, RunError, StartError};
+use signet_ca::callers::{ClusterLink, ClusterLinks};
 use signet_ca::config::CaConfig;
 use signet_identity::{Certificate, PrivateKey, SpiffeId, Svid, Timestamp, TrustBundle, TrustDomain, csr};
 use signet_proto::istio_ca::istio_certificate_service_client::IstioCertificateServiceClient;
@@ -31,6 +32,7 @@ pub(crate) struct Setup {
     pub(crate) issuer: TokenIssuer,
     pub(crate) clock: Clock,
     settings: Vec<(String, String)>,
+    links: ClusterLinks,
 }
 
 impl Setup {
@@ -48,7 +50,7 @@ impl Setup {
             ("ledger.dir", text(dir.path().join("ledger"))),
         ];
         let settings = settings.map(|(key, value)| (key.to_owned(), value)).to_vec();
-        Self { dir, issuer, clock: Clock::system(), settings }
+        Self { dir, issuer, clock: Clock::system(), settings, links: ClusterLinks::new() }
     }
 
     /// Sets `key` to a TOML value.
@@ -65,6 +67,12 @@ impl Setup {
 
     pub(crate) fn with_clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
+        self
+    }
+
+    /// Connects the cluster called `id`.
+    pub(crate) fn with_link(mut self, id: &str, link: ClusterLink) -> Self {
+        self.links.insert(id.to_owned(), link);
         self
     }
 
@@ -87,7 +95,7 @@ impl Setup {
     pub(crate) async fn try_start(self) -> Result<Lab, StartError> {
         let config = self.config().expect("the settings should be good");
         let trust_domain = config.trust_domain.clone();
-        let app = App::build(config, self.clock.clone()).await?;
+        let app = App::build_with(config, self.clock.clone(), self.links.clone()).await?;
         let addresses = app.addresses();
         let (trigger, shutdown) = Shutdown::new();
         let mut running = JoinSet::new();

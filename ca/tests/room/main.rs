@@ -7,6 +7,8 @@ mod federation;
 #[cfg(test)]
 mod headers;
 #[cfg(test)]
+mod holders;
+#[cfg(test)]
 mod https;
 #[cfg(test)]
 mod issuing;
@@ -22,6 +24,8 @@ mod ledger;
 mod lifetimes;
 #[cfg(test)]
 mod metrics;
+#[cfg(test)]
+mod objects;
 #[cfg(test)]
 mod plugged_in;
 #[cfg(test)]

@@ -1,0 +1,256 @@
+//! One cluster: how its tokens are proved and what may come from it.
+
+use std::sync::Arc;
+
+use signet_identity::{JwsError, Namespace, Timestamp, TrustDomain, UnverifiedJws, WorkloadName, jws};
+
+use super::caller::{AuthenticatorKind, Caller};
+use super::claims::{Claims, issuer};
+use super::jwks::IssuerKeys;
+use super::liveness::Bound;
+use super::refusal::Refusal;
+use super::review::{Reviewer, TokenReviews};
+use super::token::{TokenError, TokenRules};
+use super::verdicts::Refused;
+use crate::kubernetes::Knowledge;
+use crate::patterns::{NamePattern, any_matches};
+
+/// How a cluster's tokens are proved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TokenMode {
+    /// Here, with the issuer's keys and what is known of the cluster's objects.
+    Local,
+    /// By the API server.
+    Review,
+    /// Here, and by the API server where it cannot be decided here.
+    LocalThenReview,
+}
+
+impl std::str::FromStr for TokenMode {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        match word {
+            "local" => Ok(Self::Local),
+            "review" => Ok(Self::Review),
+            "local-then-review" => Ok(Self::LocalThenReview),
+            _ => Err(format!("`{word}` is not `local`, `review` or `local-then-review`")),
+        }
+    }
+}
+
+/// The operator's rules for one cluster.
+#[derive(Debug, Clone)]
+pub struct ClusterRules {
+    /// Its own name.
+    pub id: String,
+    /// Other names that callers may use for it.
+    pub aliases: Vec<String>,
+    /// Where its workloads' identities live.
+    pub trust_domain: TrustDomain,
+    /// The namespaces that it may vouch for.
+    pub namespaces: Vec<NamePattern>,
+    /// What its tokens must say.
+    pub tokens: TokenRules,
+    /// How they are proved.
+    pub mode: TokenMode,
+    /// Most reviews in a second.
+    pub reviews_per_second: u32,
+    /// Whose pods may ask for identities of other pods on their node.
+    pub node_proxies: Vec<WorkloadName>,
+}
+
+/// What a cluster is proved and known by.
+#[derive(Debug, Default)]
+pub struct ClusterMeans {
+    /// The keys of its issuer.
+    pub keys: Option<IssuerKeys>,
+    /// Its API server's reviews.
+    pub reviews: Option<Arc<dyn TokenReviews>>,
+    /// Its live objects.
+    pub knowledge: Option<Knowledge>,
+}
+
+/// Something that a cluster's mode needs is not there.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("cluster `{id}` proves tokens by way of its {means}, and has none")]
+pub struct MissingMeans {
+    /// The cluster.
+    pub id: String,
+    /// What is missing.
+    pub means: &'static str,
+}
+
+/// A cluster.
+#[derive(Debug)]
+pub struct Cluster {
+    id: Arc<str>,
+    rules: ClusterRules,
+    keys: Option<IssuerKeys>,
+    reviewer: Option<Reviewer>,
+    knowledge: Option<Knowledge>,
+    refused: Refused<Refusal>,
+}
+
+impl Cluster {
+    /// A cluster that keeps `rules`, by `means`.
+    ///
+    /// # Errors
+    /// [`MissingMeans`].
+    pub fn new(rules: ClusterRules, means: ClusterMeans) -> Result<Self, MissingMeans> {
+        let missing = |means| MissingMeans { id: rules.id.clone(), means };
+        if rules.mode != TokenMode::Review && means.keys.is_none() {
+            return Err(missing("issuer's keys"));
+        }
+        if rules.mode != TokenMode::Local && means.reviews.is_none() {
+            return Err(missing("API server"));
+        }
+        Ok(Self {
+            id: rules.id.as_str().into(),
+            keys: means.keys,
+            reviewer: means.reviews.map(|reviews| Reviewer::new(reviews, rules.reviews_per_second)),
+            knowledge: means.knowledge,
+            refused: Refused::new(),
+            rules,
+        })
+    }
+
+    /// Its own name and its aliases.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.rules.id).chain(&self.rules.aliases).map(String::as_str)
+    }
+
+    /// Where its workloads' identities live.
+    pub fn trust_domain(&self) -> &TrustDomain {
+        &self.rules.trust_domain
+    }
+
+    /// Whose pods may ask for identities of other pods on their node.
+    pub fn node_proxies(&self) -> &[WorkloadName] {
+        &self.rules.node_proxies
+    }
+
+    /// What is known of its objects, if anything is.
+    pub fn knowledge(&self) -> Option<&Knowledge> {
+        self.knowledge.as_ref()
+    }
+
+    /// Whether it may vouch for workloads of this namespace.
+    pub fn vouches_for(&self, namespace: &Namespace) -> bool {
+        any_matches(&self.rules.namespaces, namespace.as_str())
+    }
+
+    /// The caller that `token` proves.
+    pub(super) async fn identify(&self, token: &str, now: Timestamp) -> Result<Caller, Refusal> {
+        let caller = match self.rules.mode {
+            TokenMode::Local => self.prove(token, now).await,
+            TokenMode::Review => self.review(token, now).await,
+            TokenMode::LocalThenReview => match self.prove(token, now).await {
+                Err(refusal) if refusal.is_undecided() => self.review(token, now).await,
+                proved => proved,
+            },
+        }?;
+        match caller.workload() {
+            Some(workload) if self.vouches_for(&workload.namespace) => Ok(caller),
+            _ => Err(Refusal::NamespaceNotVouchedFor),
+        }
+    }
+
+    /// Proves a token without asking anyone, as long as its key and its holder are known.
+    async fn prove(&self, token: &str, now: Timestamp) -> Result<Caller, Refusal> {
+        if let Some(refusal) = self.refused.get(token, now) {
+            return Err(refusal);
+        }
+        let proved = self.prove_afresh(token, now).await;
+        if let Err(refusal) = &proved
+            && refusal.stays_so()
+        {
+            self.refused.put(token, refusal.clone(), now);
+        }
+        proved
+    }
+
+    async fn prove_afresh(&self, token: &str, now: Timestamp) -> Result<Caller, Refusal> {
+        let token = UnverifiedJws::parse(token).map_err(TokenError::from)?;
+        let payload = self.verified(&token).await?;
+        let claims = Claims::from_json(&payload).map_err(TokenError::from)?;
+        self.rules.tokens.check(&claims, now)?;
+        if let Some(knowledge) = &self.knowledge {
+            let bound = Bound {
+                workload: &claims.workload,
+                service_account_uid: &claims.service_account_uid,
+                pod: claims.pod.as_ref(),
+                node: claims.node.as_ref(),
+            };
+            bound.check(knowledge, now).await?;
+        }
+        Ok(Caller {
+            id: claims.workload.spiffe_id(self.trust_domain()),
+            workload: Some(claims.workload),
+            authenticator: AuthenticatorKind::KubernetesToken,
+            cluster: Some(self.id.clone()),
+            service_account_uid: Some(claims.service_account_uid),
+            pod: claims.pod,
+            node: claims.node,
+            token_id: claims.token_id,
+        })
+    }
+
+    async fn verified(&self, token: &UnverifiedJws<'_>) -> Result<Vec<u8>, Refusal> {
+        // `new` made sure that there are keys wherever tokens are proved here.
+        let keys = self.keys.as_ref().ok_or(TokenError::from(JwsError::UnknownKey))?;
+        if !keys.knows(token.kid()) {
+            // What others issued is not worth a refresh, and missing keys say nothing about it.
+            let issuer = token.unproven_payload().ok().and_then(|payload| issuer(&payload));
+            if issuer.is_some_and(|issuer| self.rules.tokens.is_foreign(&issuer)) {
+                return Err(TokenError::Issuer.into());
+            }
+        }
+        let keys = keys.for_kid(token.kid()).await?;
+        Ok(token.verify(&keys).map_err(TokenError::from)?)
+    }
+
+    /// Has the API server judge a token.
+    async fn review(&self, token: &str, now: Timestamp) -> Result<Caller, Refusal> {
+        let payload = jws::unproven_payload(token).map_err(TokenError::from)?;
+        if issuer(&payload).is_some_and(|issuer| self.rules.tokens.is_foreign(&issuer)) {
+            return Err(TokenError::Issuer.into());
+        }
+        self.check_known_signature(token, now)?;
+        let reviewer = self.reviewer.as_ref().ok_or(Refusal::NotReviewedHere)?;
+        let expires_at = Claims::from_json(&payload).ok().and_then(|claims| claims.expires_at);
+        let user = reviewer.review(token, &self.rules.tokens.audiences, expires_at, now).await?;
+        if self.rules.tokens.require_pod && user.pod.is_none() {
+            return Err(TokenError::NoPod.into());
+        }
+        Ok(Caller {
+            id: user.workload.spiffe_id(self.trust_domain()),
+            workload: Some(user.workload),
+            authenticator: AuthenticatorKind::TokenReview,
+            cluster: Some(self.id.clone()),
+            service_account_uid: Some(user.service_account_uid),
+            pod: user.pod,
+            node: user.node,
+            token_id: user.token_id,
+        })
+    }
+
+    /// Refuses a token that its issuer's keys, where they are at hand, say is forged, so that forgeries do not reach the
+    /// API server. Says nothing about any other.
+    fn check_known_signature(&self, token: &str, now: Timestamp) -> Result<(), Refusal> {
+        let Some(keys) = self.keys.as_ref().filter(|_| self.rules.mode == TokenMode::Review) else { return Ok(()) };
+        if let Some(refusal) = self.refused.get(token, now) {
+            return Err(refusal);
+        }
+        let Ok(jws) = UnverifiedJws::parse(token) else { return Ok(()) };
+        let refusal = Refusal::from(TokenError::from(JwsError::Signature));
+        let is_forged = |jws: &UnverifiedJws<'_>| {
+            keys.at_hand().is_some_and(|keys| jws.verify(&keys).is_err_and(|error| error == JwsError::Signature))
+        };
+        if is_forged(&jws) {
+            self.refused.put(token, refusal.clone(), now);
+            return Err(refusal);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,92 @@
+//! Who may call: every configured cluster put together with the keys of its issuer and with what watches it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use signet_runtime::Health;
+
+use crate::authenticate::{
+    Authenticator, Cluster, ClusterMeans, Clusters, KeyKeeper, MissingMeans, NameTaken, TokenReviews,
+};
+use crate::config::{CallersConfig, ClusterConfig};
+use crate::kubernetes::{ClusterView, Knowledge, LiveObjects};
+use crate::metrics::Metrics;
+
+/// What the connection to one cluster's API server offers.
+#[derive(Debug, Clone, Default)]
+pub struct ClusterLink {
+    /// Its live objects, as a watch brings them.
+    pub view: Option<ClusterView>,
+    /// Its live objects, one at a time.
+    pub live: Option<Arc<dyn LiveObjects>>,
+    /// Its reviews of tokens.
+    pub reviews: Option<Arc<dyn TokenReviews>>,
+}
+
+/// Connections by the clusters' own names.
+pub type ClusterLinks = HashMap<String, ClusterLink>;
+
+/// Why callers could not be identified as configured.
+#[derive(Debug, thiserror::Error)]
+pub enum CallersError {
+    /// Two clusters have one name.
+    #[error(transparent)]
+    Name(#[from] NameTaken),
+    /// A cluster's tokens cannot be proved in its mode.
+    #[error(transparent)]
+    Means(#[from] MissingMeans),
+}
+
+/// What identifies callers, and the tasks that keep it able to.
+#[derive(Debug)]
+pub struct Callers {
+    /// Identifies.
+    pub authenticator: Authenticator,
+    /// The clusters that it knows.
+    pub clusters: Arc<Clusters>,
+    /// Each to be run until shutdown.
+    pub keepers: Vec<KeyKeeper>,
+}
+
+impl Callers {
+    /// Puts together what `config` asks for, with the connections in `links`. Files with keys are read at once.
+    ///
+    /// # Errors
+    /// Every variant of [`CallersError`].
+    pub async fn new(
+        config: CallersConfig,
+        mut links: ClusterLinks,
+        metrics: &Metrics,
+        health: &Health,
+    ) -> Result<Self, CallersError> {
+        let mut keepers = Vec::new();
+        // Without the keys of its own cluster a server is of no use; one that lacks another's still is.
+        let own = config.primary.keys.is_some().then(|| health.part("issuer keys"));
+        let primary = cluster(config.primary, &mut links, metrics, own, &mut keepers).await?;
+        let mut others = Vec::with_capacity(config.others.len());
+        for other in config.others {
+            others.push(cluster(other, &mut links, metrics, None, &mut keepers).await?);
+        }
+        let clusters = Arc::new(Clusters::new(primary, others)?);
+        let authenticator = Authenticator::new(config.methods, clusters.clone(), metrics.clone());
+        Ok(Self { authenticator, clusters, keepers })
+    }
+}
+
+async fn cluster(
+    config: ClusterConfig,
+    links: &mut ClusterLinks,
+    metrics: &Metrics,
+    health: Option<signet_runtime::HealthHandle>,
+    keepers: &mut Vec<KeyKeeper>,
+) -> Result<Cluster, MissingMeans> {
+    let ClusterLink { view, live, reviews } = links.remove(&config.rules.id).unwrap_or_default();
+    let knowledge = view.map(|view| Knowledge::new(view, live, config.stale_after));
+    let mut means = ClusterMeans { keys: None, reviews, knowledge };
+    if let Some(source) = config.keys {
+        let (keeper, keys) = KeyKeeper::new(source.place, source.refresh, metrics.clone(), health).await;
+        keepers.push(keeper);
+        means.keys = Some(keys);
+    }
+    Cluster::new(config.rules, means)
+}

@@ -1,0 +1,224 @@
+//! Settings of who may call: the clusters, and how each one's tokens are proved.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use http::Uri;
+use signet_identity::bundle::BUNDLE_PEM_MAX_BYTES;
+use signet_identity::jwk::JWKS_MAX_BYTES;
+use signet_identity::{JwkSet, TrustDomain, WorkloadName};
+use signet_runtime::Reader;
+
+use super::sections::{check_url, duration, list, readable};
+use crate::authenticate::{ClusterRules, JwksSource, Method, TokenMode, TokenRules};
+use crate::patterns::NamePattern;
+
+/// Most names of one cluster.
+const ALIASES_MAX: usize = 64;
+
+/// Who may call.
+#[derive(Debug, Clone)]
+pub struct CallersConfig {
+    /// Ways of identifying callers, in order.
+    pub methods: Vec<Method>,
+    /// The cluster that is meant when a caller names none.
+    pub primary: ClusterConfig,
+    /// All other clusters.
+    pub others: Vec<ClusterConfig>,
+}
+
+/// One cluster.
+#[derive(Debug, Clone)]
+pub struct ClusterConfig {
+    /// What the operator demands.
+    pub rules: ClusterRules,
+    /// Where its issuer's keys are.
+    pub keys: Option<KeysConfig>,
+    /// How old knowledge of its objects may be.
+    pub stale_after: Duration,
+}
+
+/// Where an issuer's keys are.
+#[derive(Debug, Clone)]
+pub struct KeysConfig {
+    /// The file or URL.
+    pub place: JwksSource,
+    /// How often it is read anew.
+    pub refresh: Duration,
+}
+
+pub(super) fn callers(reader: &mut Reader, trust_domain: Option<&TrustDomain>) -> Option<CallersConfig> {
+    let id = reader.or("cluster_id", "Kubernetes");
+    let aliases = names(reader, "cluster_aliases");
+    let node_proxies = accounts(reader, "node_proxies", "");
+    let like = Like::new(trust_domain, node_proxies.as_deref());
+    let named = Named { id, aliases, trust_domain: trust_domain.cloned(), node_proxies };
+    let primary = cluster(reader, "tokens", named, "istio-ca");
+    let one_more: Option<String> = reader.optional("tokens.audience");
+    let audiences = primary.as_ref().map_or_else(|| "istio-ca".to_owned(), |it| it.rules.tokens.audiences.join(","));
+    let others = reader.tables("clusters").iter().map(|key| other(reader, key, &like, &audiences)).collect::<Vec<_>>();
+    let (mut primary, others): (_, Vec<_>) = (primary?, others.into_iter().collect::<Option<_>>()?);
+    primary.rules.tokens.audiences.extend(one_more);
+    tell_apart(reader, &primary, &others)?;
+    Some(CallersConfig { methods: vec![Method::Kubernetes], primary, others })
+}
+
+/// What the settings of the primary cluster and those of others call differently.
+struct Named {
+    id: Option<String>,
+    aliases: Option<Vec<String>>,
+    trust_domain: Option<TrustDomain>,
+    node_proxies: Option<Vec<WorkloadName>>,
+}
+
+/// What other clusters take from the primary where they say nothing of their own, as text.
+struct Like {
+    trust_domain: String,
+    node_proxies: String,
+}
+
+impl Like {
+    fn new(trust_domain: Option<&TrustDomain>, node_proxies: Option<&[WorkloadName]>) -> Self {
+        let accounts: Vec<_> = node_proxies.unwrap_or_default().iter().map(ToString::to_string).collect();
+        let trust_domain = trust_domain.map(ToString::to_string).unwrap_or_default();
+        Self { trust_domain, node_proxies: accounts.join(",") }
+    }
+}
+
+fn other(reader: &mut Reader, key: &str, like: &Like, audiences: &str) -> Option<ClusterConfig> {
+    let named = Named {
+        id: reader.required(&format!("{key}.id")),
+        aliases: names(reader, &format!("{key}.aliases")),
+        trust_domain: reader.parsed_or(&format!("{key}.trust_domain"), &like.trust_domain),
+        node_proxies: accounts(reader, &format!("{key}.node_proxies"), &like.node_proxies),
+    };
+    cluster(reader, key, named, audiences)
+}
+
+fn cluster(reader: &mut Reader, section: &str, named: Named, audiences: &str) -> Option<ClusterConfig> {
+    let key = |name: &str| format!("{section}.{name}");
+    let mode: Option<TokenMode> = reader.parsed_or(&key("mode"), "local");
+    let is_reviewed = mode == Some(TokenMode::Review);
+    let issuer: Option<String> =
+        if is_reviewed { reader.optional(&key("issuer")) } else { reader.required(&key("issuer")) };
+    let audiences: Option<Vec<String>> = reader.or(&key("audiences"), audiences);
+    if audiences.as_ref().is_some_and(Vec::is_empty) {
+        reader.refuse(&key("audiences"), "must name at least one audience");
+    }
+    let keys = keys(reader, section, is_reviewed);
+    let require_pod = reader.or(&key("require_pod"), "true");
+    let namespaces: Option<Vec<NamePattern>> = list(reader, &key("namespaces"), "*");
+    let reviews_per_second = at_least_one(reader, &key("reviews_per_second"), "200");
+    let stale_after = duration(reader, &key("stale_after"), "24h");
+    if issuer.is_none() && !is_reviewed {
+        return None;
+    }
+    let rules = ClusterRules {
+        id: named.id?,
+        aliases: named.aliases?,
+        trust_domain: named.trust_domain?,
+        namespaces: namespaces?,
+        tokens: TokenRules { issuer, audiences: audiences?, require_pod: require_pod? },
+        mode: mode?,
+        reviews_per_second: reviews_per_second?,
+        node_proxies: named.node_proxies?,
+    };
+    Some(ClusterConfig { rules, keys: keys?, stale_after: stale_after? })
+}
+
+/// Where an issuer's keys are, by the keys `jwks_*` of `section`. `may_lack` them where tokens are proved elsewhere.
+pub(super) fn keys(reader: &mut Reader, section: &str, may_lack: bool) -> Option<Option<KeysConfig>> {
+    let key = |name: &str| format!("{section}.{name}");
+    let (file_key, url_key) = (key("jwks_file"), key("jwks_url"));
+    let file: Option<PathBuf> = reader.optional(&file_key);
+    let url: Option<Uri> = reader.parsed(&url_key);
+    let ca_file: Option<PathBuf> = reader.optional(&key("jwks_ca_file"));
+    if let Some(path) = &ca_file {
+        readable(reader, &key("jwks_ca_file"), path, BUNDLE_PEM_MAX_BYTES);
+    }
+    let token_file: Option<PathBuf> = reader.optional(&key("jwks_token_file"));
+    let place = match (file, url) {
+        (Some(path), None) => {
+            let json = readable(reader, &file_key, &path, JWKS_MAX_BYTES + 1);
+            if let Some(Err(error)) = json.map(|json| JwkSet::from_json(&json)) {
+                reader.refuse(&file_key, error.to_string());
+            }
+            Some(JwksSource::File(path))
+        }
+        (None, Some(url)) => {
+            if let Err(message) = check_url(&url, ca_file.is_some(), &key("jwks_ca_file")) {
+                reader.refuse(&url_key, message);
+            }
+            Some(JwksSource::Url { url, ca_file, token_file })
+        }
+        (Some(_), Some(_)) => {
+            reader.refuse(&url_key, format!("set either this or `{file_key}`"));
+            None
+        }
+        (None, None) if may_lack => None,
+        (None, None) => {
+            reader.refuse(&file_key, format!("set this or `{url_key}`"));
+            None
+        }
+    };
+    let refresh = duration(reader, &key("jwks_refresh"), "5m")?;
+    match place {
+        Some(place) => Some(Some(KeysConfig { place, refresh })),
+        None => may_lack.then_some(None),
+    }
+}
+
+fn at_least_one(reader: &mut Reader, key: &str, default: &str) -> Option<u32> {
+    let number: u64 = reader.or(key, default)?;
+    let number = u32::try_from(number).ok().filter(|number| *number > 0);
+    if number.is_none() {
+        reader.refuse(key, format!("must be at least 1 and at most {}", u32::MAX));
+    }
+    number
+}
+
+fn names(reader: &mut Reader, key: &str) -> Option<Vec<String>> {
+    let names: Vec<String> = reader.or(key, "")?;
+    if names.len() > ALIASES_MAX {
+        reader.refuse(key, format!("names {} clusters, at most {ALIASES_MAX} are accepted", names.len()));
+    }
+    Some(names)
+}
+
+/// A service account as charts write it: `namespace/name`.
+struct Account(WorkloadName);
+
+impl FromStr for Account {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let malformed = || format!("`{text}` is no service account, written as namespace/name");
+        let (namespace, account) = text.split_once('/').ok_or_else(malformed)?;
+        let namespace = namespace.parse().map_err(|_| malformed())?;
+        let service_account = account.parse().map_err(|_| malformed())?;
+        Ok(Self(WorkloadName { namespace, service_account }))
+    }
+}
+
+fn accounts(reader: &mut Reader, key: &str, default: &str) -> Option<Vec<WorkloadName>> {
+    let accounts: Vec<Account> = list(reader, key, default)?;
+    Some(accounts.into_iter().map(|Account(name)| name).collect())
+}
+
+/// No two clusters may have a name in common.
+fn tell_apart(reader: &mut Reader, primary: &ClusterConfig, others: &[ClusterConfig]) -> Option<()> {
+    let mut taken: BTreeSet<&str> = BTreeSet::new();
+    let mut is_good = true;
+    for (number, cluster) in std::iter::once(primary).chain(others).enumerate() {
+        let key = number.checked_sub(1).map_or("cluster_id".to_owned(), |table| format!("clusters[{table}]"));
+        for name in std::iter::once(&cluster.rules.id).chain(&cluster.rules.aliases) {
+            if name.is_empty() || !taken.insert(name) {
+                reader.refuse(&key, format!("name `{name}` is empty or belongs to another cluster"));
+                is_good = false;
+            }
+        }
+    }
+    is_good.then_some(())
+}
