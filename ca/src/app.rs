@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use signet_identity::{KeyError, Timestamp};
 use signet_proto::istio_ca::istio_certificate_service_server::IstioCertificateServiceServer;
-use signet_runtime::{Admin, Clock, Health, Shutdown, TaskError, Tasks};
+use signet_runtime::{Admin, Clock, Health, Shutdown, TaskError, Tasks, apart};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tonic::service::Routes;
@@ -222,7 +222,8 @@ impl App {
         }
         tasks.start("federation", self.federation.run(shutdown.clone()));
         tasks.start("readiness", readiness.run(shutdown.clone()));
-        tasks.start("admin", self.admin.serve(self.health, registry, shutdown.clone()));
+        let (admin, health, until) = (self.admin, self.health, shutdown.clone());
+        tasks.start("admin", apart("admin", move || admin.serve(health, registry, until)));
         tasks.start("grpc", self.server.serve(routes, shutdown.clone()));
         tracing::info!(listen = %self.addresses.listen, admin = %self.addresses.admin, "serving");
 

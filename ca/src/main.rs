@@ -27,12 +27,17 @@ fn main() -> ExitCode {
         Ok((config, _)) => config,
         Err(error) => return fail(&error.to_string(), EXIT_CONFIG),
     };
-    if let Err(message) = telemetry::start(config.log.format, &config.log.level) {
-        return fail(&format!("`log.level`: {message}"), EXIT_CONFIG);
-    }
-    match run(config) {
+    let logging = match telemetry::start(config.log.format, &config.log.level) {
+        Ok(logging) => logging,
+        Err(error) => return fail(&format!("logging cannot be started: {error}"), EXIT_FAILURE),
+    };
+    let ran = run(config);
+    let is_read = logging.finish();
+    match ran {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&tasks::chain(error.as_ref()), EXIT_FAILURE),
+        Err(error) if is_read => fail(&tasks::chain(error.as_ref()), EXIT_FAILURE),
+        // Nobody reads standard error, and one more word would wait there for ever.
+        Err(_) => ExitCode::from(EXIT_FAILURE),
     }
 }
 

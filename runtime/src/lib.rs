@@ -3,6 +3,7 @@
 //! Accepts only what both use today. Must not know of certificates, SPIFFE ids or any other word of the domain.
 
 pub mod admin;
+pub mod apart;
 pub mod backoff;
 pub mod clock;
 pub mod command;
@@ -14,6 +15,7 @@ pub mod tasks;
 pub mod telemetry;
 
 pub use admin::Admin;
+pub use apart::{ApartError, apart};
 pub use backoff::Backoff;
 pub use clock::Clock;
 pub use command::{Daemon, Setting, Verb};

@@ -10,7 +10,7 @@ use std::time::Duration;
 use http::uri::Authority;
 use signet_identity::{Namespace, ServiceAccount, TrustDomain};
 use signet_runtime::config::Effective;
-use signet_runtime::telemetry::LogFormat;
+use signet_runtime::telemetry::{LogFilter, LogFormat};
 use signet_runtime::{ConfigError, Layers, Reader};
 
 mod setting;
@@ -110,7 +110,7 @@ pub struct LogConfig {
     /// Text or JSON.
     pub format: LogFormat,
     /// A level or a list of `target=level` pairs.
-    pub level: String,
+    pub level: LogFilter,
 }
 
 /// Reads all settings, and the `CA_HEADER_` variables given as name (without prefix) and value.
@@ -212,7 +212,7 @@ fn sds(reader: &mut Reader, root: &Path) -> Option<SdsConfig> {
 
 fn log(reader: &mut Reader) -> Option<LogConfig> {
     let format = reader.parsed_or("log.format", "text");
-    let level = reader.or("log.level", "info");
+    let level = reader.parsed_or("log.level", "info");
     Some(LogConfig { format: format?, level: level? })
 }
 

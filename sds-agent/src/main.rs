@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use sds_agent::app::Agent;
+use sds_agent::app::{Agent, StartError};
 use sds_agent::config::{self, Config};
 use signet_runtime::command::{self, EXIT_CONFIG, Invocation};
 use signet_runtime::{Clock, Shutdown, TaskError, shutdown, tasks, telemetry};
@@ -23,9 +23,10 @@ fn main() -> ExitCode {
         Ok((config, _)) => config,
         Err(error) => return complain(&error.to_string(), EXIT_CONFIG),
     };
-    if let Err(error) = telemetry::start(config.log.format, &config.log.level) {
-        return complain(&format!("`log.level`: {error}"), EXIT_CONFIG);
-    }
+    let logging = match telemetry::start(config.log.format, &config.log.level) {
+        Ok(logging) => logging,
+        Err(error) => return complain(&format!("logging cannot be started: {error}"), 1),
+    };
     // A second provider cannot be installed; the first one is then as good, since only one is compiled in.
     let _ = rustls::crypto::ring::default_provider().install_default();
     // One thread: the agent waits nearly all the time, and every thread would cost memory.
@@ -33,15 +34,19 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return complain(&format!("cannot start: {error}"), 1),
     };
-    runtime.block_on(run(&config))
+    let ran = runtime.block_on(run(&config));
+    let is_read = logging.finish();
+    match ran {
+        Ok(code) => code,
+        Err(error) if is_read => complain(&tasks::chain(&error), 1),
+        // Nobody reads standard error, and one more word would wait there for ever.
+        Err(_) => ExitCode::FAILURE,
+    }
 }
 
-async fn run(config: &Config) -> ExitCode {
+async fn run(config: &Config) -> Result<ExitCode, StartError> {
     let (trigger, shutdown) = Shutdown::new();
-    let mut agent = match Agent::start(config, Clock::system(), shutdown).await {
-        Ok(agent) => agent,
-        Err(error) => return complain(&tasks::chain(&error), 1),
-    };
+    let mut agent = Agent::start(config, Clock::system(), shutdown).await?;
     tracing::info!(socket = %config.sds.socket.display(), admin = %agent.admin_address(), "serving");
     let failed = tokio::select! {
         // Both arms end the process, so nothing that is lost is missed.
@@ -52,7 +57,7 @@ async fn run(config: &Config) -> ExitCode {
         }
     };
     trigger.trigger();
-    match agent.stop().await {
+    let code = match agent.stop().await {
         Ok(()) if !failed => ExitCode::SUCCESS,
         Ok(()) => ExitCode::FAILURE,
         // A proxy that does not read its streams to the end must not make our end a failure.
@@ -64,7 +69,8 @@ async fn run(config: &Config) -> ExitCode {
             tracing::error!(%error, "did not stop in good order");
             ExitCode::FAILURE
         }
-    }
+    };
+    Ok(code)
 }
 
 fn complain(message: &str, code: u8) -> ExitCode {

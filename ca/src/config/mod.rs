@@ -24,7 +24,7 @@ use std::time::Duration;
 use signet_identity::TrustDomain;
 use signet_identity::der::AltName;
 use signet_runtime::config::Effective;
-use signet_runtime::telemetry::LogFormat;
+use signet_runtime::telemetry::{LogFilter, LogFormat};
 use signet_runtime::{ConfigError, Layers, Reader};
 
 use crate::ledger::LedgerConfig;
@@ -65,7 +65,7 @@ pub struct LogConfig {
     /// How lines look.
     pub format: LogFormat,
     /// What is written: a level, or `target=level` pairs.
-    pub level: String,
+    pub level: LogFilter,
 }
 
 /// Who signs.

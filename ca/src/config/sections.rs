@@ -73,7 +73,7 @@ fn state_dir(authority: Option<&AuthorityConfig>) -> &Path {
 
 fn log(reader: &mut Reader) -> Option<LogConfig> {
     let format = reader.parsed_or("log.format", "text");
-    let level = reader.or("log.level", "info");
+    let level = reader.parsed_or("log.level", "info");
     Some(LogConfig { format: format?, level: level? })
 }
 

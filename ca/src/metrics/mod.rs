@@ -8,6 +8,7 @@ mod federation;
 mod grpc;
 mod jwt;
 mod ledger;
+mod log;
 mod plain;
 mod web;
 
@@ -189,6 +190,7 @@ impl Metrics {
         self.register_own(&mut registry);
         of.ledger.register(&mut registry);
         registry.register_collector(Box::new(Expiry::new(authority, clock)));
+        registry.register_collector(Box::new(log::LostLines));
         registry
     }
 

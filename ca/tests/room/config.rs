@@ -95,13 +95,14 @@ fn everything_wrong_is_told_at_once_with_key_and_origin() {
     let toml = "trust_domain = 'Example.org'\nlisten = '15012'\nlisten_adress = 'x'\nreflection = 'maybe'\n\
                 [tokens]\naudiences = []\njwks_file = 'DIR/absent.json'\njwks_refresh = '10'\n\
                 [leaf]\nmax_ttl = '0s'\nover_max = 'ignore'\nkeys = ['DSA']\n\
-                [serving]\nnames = ['not a name']\n[log]\nformat = 3\n";
+                [serving]\nnames = ['not a name']\n[log]\nformat = 3\nlevel = 'inof'\n";
     let told = problems(toml, &["--serving.ttl", "soon"], &[("DEFAULT_WORKLOAD_CERT_TTL", "a day")]);
     let wanted = [
         "`trust_domain` (DIR/ca.toml:1): trust domain holds 'E' at byte 0, only a-z, 0-9, `.`, `-` and `_` are accepted",
         "`listen` (DIR/ca.toml:2): `15012` is not an address with port, such as 0.0.0.0:15012 or [::]:15012",
         "`reflection` (DIR/ca.toml:4): `maybe` is not true or false",
         "`log.format` (DIR/ca.toml:16): `3` is not text",
+        "`log.level` (DIR/ca.toml:17): `inof` is no log level",
         "`tokens.issuer` (default): must be set to text",
         "`tokens.audiences` (DIR/ca.toml:6): must name at least one audience",
         "`tokens.jwks_file` (DIR/ca.toml:7): cannot open `DIR/absent.json`: No such file or directory (os error 2)",

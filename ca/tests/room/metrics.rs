@@ -55,3 +55,10 @@ async fn stages_of_issuing_are_measured() {
         assert_eq!(lab.metric(&format!("signet_ca_stage_seconds_count{{stage=\"{stage}\"}}")).await, 1);
     }
 }
+
+#[tokio::test]
+async fn lost_log_lines_are_counted_from_the_start() {
+    let text = Lab::start().await.get("/metrics").await.1;
+    assert!(text.contains("# TYPE signet_ca_log_lines_lost counter\n"), "{text}");
+    assert!(text.contains("signet_ca_log_lines_lost_total 0\n"), "{text}");
+}

@@ -1,7 +1,7 @@
 //! The program itself: its exit codes, its signals, what it logs, and what being killed costs.
 
 use std::fs::{self, File};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -159,6 +159,26 @@ fn good_settings_are_shown_and_bad_ones_explained() {
         assert_eq!((code, shown.as_str()), (Some(2), ""), "{verb}: what cannot be read is neither good nor bad");
         assert!(told.contains("cannot open `/nonexistent`"), "{told}");
     }
+}
+
+#[tokio::test]
+async fn a_reader_of_the_log_that_stops_reading_stops_nothing() {
+    let (dir, issuer) = lab();
+    let listen = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let mut command = command(dir.path(), &issuer);
+    // Everything is logged into a pipe of 64 KiB that nobody reads.
+    command.args(["--listen", &listen, "--log.level", "trace"]).stderr(Stdio::piped());
+    let mut program = Program { child: command.spawn().unwrap(), log: dir.path().join("none"), seen: 0 };
+    let root = dir.path().join("state/root-cert.pem");
+    let listen: SocketAddr = listen.parse().unwrap();
+    crate::lab::eventually("it listens", async || root.exists() && TcpStream::connect(listen).is_ok()).await;
+    let (root, csr) = (fs::read_to_string(root).unwrap(), crate::lab::any_csr());
+    for _ in 0..100 {
+        ask(listen, &root, &issuer.token("shop", "web", now(), HOUR), &csr).await.unwrap();
+    }
+    let id = program.child.id().to_string();
+    assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    assert_eq!(program.child.wait().unwrap().code(), Some(0));
 }
 
 #[test]
