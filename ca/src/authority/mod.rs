@@ -20,6 +20,7 @@ use signet_identity::{
 };
 
 use crate::encode;
+use crate::hex::hex;
 use crate::profile::LeafTemplate;
 
 /// Why there is no authority.
@@ -200,9 +201,7 @@ impl Authority {
     /// The signing certificate's subject key identifier in hexadecimal, which names this authority in records; empty
     /// when it has none.
     pub fn key_id(&self) -> String {
-        let octets = self.certificate.subject_key_id().unwrap_or_default();
-        let nibbles = octets.iter().flat_map(|octet| [octet >> 4, octet & 0x0f]);
-        nibbles.filter_map(|nibble| char::from_digit(u32::from(nibble), 16)).collect()
+        hex(self.certificate.subject_key_id().unwrap_or_default())
     }
 
     /// The certificates between leaf and roots in an answer; none for a self-signed root.

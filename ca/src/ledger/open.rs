@@ -61,6 +61,7 @@ struct End {
 /// Every variant of [`OpenError`].
 pub(super) fn open(dir: &Path, keeping: Keeping, now: Timestamp) -> Result<(Store, u64), OpenError> {
     files::create_secret_dir(dir)?;
+    files::sync_parent(dir)?;
     let Some((chain, lock)) = Chain::take(dir)? else { return Err(OpenError::Taken { dir: dir.to_owned() }) };
     remove_temporaries(&chain)?;
     let segments = chain.segments()?;

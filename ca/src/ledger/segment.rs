@@ -197,6 +197,8 @@ impl Chain {
             let chain = Self::new(dir, number);
             files::create_secret_dir(&chain.path)?;
             if let Some(lock) = chain.lock()? {
+                // What is on the disk must also be found there.
+                files::sync_parent(&chain.path)?;
                 return Ok(Some((chain, lock)));
             }
         }

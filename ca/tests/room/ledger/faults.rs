@@ -17,7 +17,7 @@ use tonic::transport::{Certificate as TlsRoot, Channel, ClientTlsConfig, Endpoin
 use tonic::{Code, Status};
 
 use super::command::{look, serials};
-use super::desk::whole;
+use super::desk::{Desk, whole};
 use crate::lab::{HOUR, any_csr, certificates, eventually, http_get, now, request};
 use crate::process::{Program, address};
 
@@ -173,6 +173,47 @@ async fn without_room_on_the_disk_nothing_is_issued_and_with_room_it_goes_on_by_
     assert_eq!(serials(&seen, &[]), held.into_iter().collect());
     let (_, shown, _) = look(&seen, &["show", "-o", "json"]);
     assert!(shown.contains("\"event\":\"resumed\"") && shown.contains("No space left on device"), "{shown}");
+}
+
+#[tokio::test]
+async fn a_disk_that_is_full_at_the_start_stops_no_start_but_all_issuing() {
+    let (dir, issuer) = place();
+    let (ledger, before) = (dir.path().join("ledger"), dir.path().join("before"));
+    fs::create_dir(&ledger).unwrap();
+    let desk = Desk::open(&before);
+    desk.write(0).await;
+    desk.close().await;
+    let mount = "mount -t tmpfs -o size=1m none \"$0\" && cp -r \"$1\"/. \"$0\" || exit 9; shift; \
+                 dd if=/dev/zero of=\"$0/filler\" bs=512 2>/dev/null; exec \"$@\"";
+    let wrapper = ["unshare", "-Urm", "sh", "-c", mount, ledger.to_str().unwrap(), before.to_str().unwrap()];
+    let running = Running::start(&wrapper, dir.path(), &issuer, &[]).await;
+    // The last page may have room for the note of the start, and then for nothing more.
+    let (held, refusal) = running.ask_until_refused().await;
+    assert_eq!((held.len() < 5, refusal.code()), (true, Code::Unavailable));
+    assert_eq!(running.ready().await.0, 503);
+    let seen = PathBuf::from(format!("/proc/{}/root{}", running.program.id(), ledger.display()));
+    fs::remove_file(seen.join("filler")).unwrap();
+    running.wait_ready().await;
+    let serial = running.ask(&any_csr()).await.unwrap();
+    assert!(serials(&seen, &["--since", "1m"]).contains(&serial));
+    assert_eq!(look(&seen, &["verify"]).0, Some(0));
+}
+
+#[tokio::test]
+async fn two_replicas_share_a_directory_and_each_certificate_is_found() {
+    let (dir, issuer) = place();
+    let first = Running::start(&[], dir.path(), &issuer, &[]).await;
+    let second = Running::start(&[], dir.path(), &issuer, &[]).await;
+    let csr = any_csr();
+    let mut held = BTreeSet::new();
+    for _ in 0..5 {
+        held.insert(first.ask(&csr).await.unwrap());
+        held.insert(second.ask(&csr).await.unwrap());
+    }
+    let ledger = dir.path().join("ledger");
+    assert_eq!((held.len(), serials(&ledger, &[])), (10, held));
+    let (code, table, _) = look(&ledger, &["verify"]);
+    assert_eq!((code, table.lines().count()), (Some(0), 3), "{table}");
 }
 
 /// Words before a program's that bind it to permissions, which a superuser otherwise is not.
