@@ -144,10 +144,14 @@ impl Peer {
         };
         let now = Timestamp::from(self.clock.now());
         let offered = fetch::fetch(&self.config.url, trust, &self.config.trust_domain, now).await?;
+        let news = self.judge(&offered)?;
+        Ok((offered, news))
+    }
+
+    fn judge(&self, offered: &SpiffeBundle) -> Result<News, Rejection> {
         // Who removes the file wants what the peer has now, whatever was held before.
         let is_forced = self.is_kept && files::is_absent(&self.path);
-        let news = relation::judge(self.held.as_ref().filter(|_| !is_forced), &offered)?;
-        Ok((offered, news))
+        relation::judge(self.held.as_ref().filter(|_| !is_forced), offered)
     }
 
     fn wait(&mut self) -> Duration {
@@ -263,3 +267,6 @@ impl Remarks {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
