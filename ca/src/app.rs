@@ -14,6 +14,7 @@ use tonic::service::Routes;
 
 use crate::authenticate::KeyKeeper;
 use crate::authority::{Authority, AuthorityError};
+use crate::authorize::Authorizer;
 use crate::callers::{Callers, CallersError, ClusterLinks};
 use crate::config::{AuthorityConfig, AuthoritySource, CaConfig};
 use crate::federation::{Federation, FederationError, Surroundings};
@@ -146,6 +147,7 @@ impl App {
         let issuer = Arc::new(Issuer {
             clock: clock.clone(),
             authenticator: callers.authenticator,
+            authorizer: Authorizer::new(callers.clusters),
             profile: config.leaf,
             authority: current,
             metrics: metrics.clone(),

@@ -26,7 +26,7 @@ const REQUEST_ID: &str = "x-request-id";
 
 /// The texts that users match their logs against.
 const UNAUTHENTICATED_TEXT: &str = "request authenticate failure";
-const UNDECIDED_TEXT: &str = "request could not be authenticated now, try again";
+pub(crate) const UNDECIDED_TEXT: &str = "request could not be authenticated now, try again";
 
 /// Where a request came from and what it is called.
 #[derive(Debug)]

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use crate::authenticate::{Authenticator, Caller, Credential, IdentifyError};
 use crate::authority::Authority;
-use crate::authorize::{AuthorizeError, Grant, authorize};
+use crate::authorize::{AuthorizeError, Authorizer, Grant};
 use crate::ledger::{Issued, Ledger, LedgerError};
 use crate::metrics::{Metrics, Stage};
 use crate::profile::{Profile, ProfileError};
@@ -87,7 +87,7 @@ impl IssueError {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Unidentified(error) => error.reason(),
-            Self::NotGranted(AuthorizeError::Impersonation) => "impersonation",
+            Self::NotGranted(error) => error.reason(),
             Self::Csr(_) => "csr",
             Self::Profile(ProfileError::Key { .. }) => "csr_key",
             Self::Profile(ProfileError::Lifetime { .. }) => "lifetime",
@@ -105,6 +105,8 @@ pub struct Issuer {
     pub clock: Clock,
     /// Who is asking.
     pub authenticator: Authenticator,
+    /// Who may have what.
+    pub authorizer: Authorizer,
     /// What stands in a leaf.
     pub profile: Profile,
     /// Who signs; each request holds on to the one it began with.
@@ -163,7 +165,7 @@ impl Issuer {
         now: Timestamp,
     ) -> Result<(Caller, Grant), IssueError> {
         let caller = self.authenticator.identify(credential, now).await?;
-        let grant = authorize(&caller, impersonated)?;
+        let grant = self.authorizer.authorize(&caller, impersonated, now).await?;
         Ok((caller, grant))
     }
 }

@@ -13,7 +13,7 @@ use signet_proto::istio_ca::{IstioCertificateRequest, IstioCertificateResponse};
 use signet_runtime::tasks::chain;
 use tonic::{Code, Request, Response, Status};
 
-use crate::call::{self, Origin, RequestIds};
+use crate::call::{self, Origin, RequestIds, UNDECIDED_TEXT};
 use crate::issue::{IssueError, IssueRequest, IssuedChain, Issuer};
 use crate::profile::ProfileError;
 
@@ -90,6 +90,7 @@ pub(crate) fn told_to_caller(error: &IssueError) -> (Code, String) {
             let (code, text) = call::unidentified(error);
             (code, text.to_owned())
         }
+        IssueError::NotGranted(error) if error.is_undecided() => (Code::Unavailable, UNDECIDED_TEXT.to_owned()),
         IssueError::NotGranted(_) => (Code::Unauthenticated, IMPERSONATION_TEXT.to_owned()),
         IssueError::Csr(error) => (Code::InvalidArgument, signing(error)),
         IssueError::Profile(error @ ProfileError::IssuerNotValid) => (Code::Internal, signing(error)),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use signet_ca::authenticate::{Credential, KeyKeeper};
 use signet_ca::authority::Authority;
+use signet_ca::authorize::Authorizer;
 use signet_ca::callers::{Callers, ClusterLinks};
 use signet_ca::issue::{IssueRequest, Issuer};
 use signet_ca::ledger::Ledger;
@@ -79,10 +80,10 @@ async fn issuer(material: &Material) -> Result<(Issuer, KeyKeeper), Box<dyn Erro
     let (_, authority) = watch::channel(Arc::new(authority));
     let mut callers = Callers::new(config.callers, ClusterLinks::new(), &metrics, &Health::new()).await?;
     let keeper = callers.keepers.pop().ok_or("no keys are configured")?;
-    let authenticator = callers.authenticator;
+    let (authenticator, authorizer) = (callers.authenticator, Authorizer::new(callers.clusters));
     let profile = config.leaf;
     let ledger = Ledger::open(None, clock.clone(), metrics.ledger(), &Health::new())?.0;
-    Ok((Issuer { clock, authenticator, profile, authority, metrics, ledger }, keeper))
+    Ok((Issuer { clock, authenticator, authorizer, profile, authority, metrics, ledger }, keeper))
 }
 
 /// Seconds of processor time for one certificate.

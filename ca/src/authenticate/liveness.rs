@@ -135,3 +135,8 @@ impl Bound<'_> {
 fn ended(deleted_at: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
     deleted_at.filter(|at| now > at.plus(DELETED_LEEWAY))
 }
+
+/// Whether an object's deletion time is over the leeway ago.
+pub(crate) fn has_ended(deleted_at: Option<Timestamp>, now: Timestamp) -> bool {
+    ended(deleted_at, now).is_some()
+}

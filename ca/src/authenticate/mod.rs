@@ -21,6 +21,7 @@ pub use cluster::{Cluster, ClusterMeans, ClusterRules, MissingMeans, TokenMode};
 pub use clusters::{Clusters, NameTaken};
 pub use jwks::{FetchError, IssuerKeys, JwksSource, KeyKeeper, KeysError};
 pub use liveness::LivenessError;
+pub(crate) use liveness::has_ended;
 pub use refusal::{IdentifyError, Refusal};
 pub use review::{ReviewCall, ReviewCallError, ReviewError, ReviewRefusal, ReviewStatus, ReviewedUser, TokenReviews};
 pub use token::{TokenError, TokenRules};

@@ -11,6 +11,8 @@ mod holders;
 #[cfg(test)]
 mod https;
 #[cfg(test)]
+mod impersonation;
+#[cfg(test)]
 mod issuing;
 #[cfg(test)]
 mod jwt;
