@@ -1,3 +1,5 @@
+//! The admin endpoint over real sockets: what it answers, and whom it does not let keep others out.
+
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
 
