@@ -103,6 +103,20 @@ async fn a_node_proxy_gets_the_identities_of_the_pods_beside_it_whatever_it_call
 }
 
 #[tokio::test]
+async fn what_a_node_proxy_gets_is_recorded_with_its_own_name() {
+    let node = Node::start().await;
+    node.ask(WEB).await.unwrap();
+    node.ask("").await.unwrap();
+    let own = "spiffe://cluster.local/ns/mesh/sa/ztunnel";
+    let [for_web, for_itself] = crate::ledger::issued(&node.lab.setup.path("ledger")).try_into().unwrap();
+    for (member, wanted) in [("id", WEB), ("caller", own), ("namespace", "mesh"), ("service_account", "ztunnel")] {
+        assert_eq!(for_web[member], wanted, "{member}: {for_web}");
+    }
+    assert_eq!((&for_web["impersonated"], &for_itself["impersonated"]), (&Value::Bool(true), &Value::Bool(false)));
+    assert!(for_itself["id"] == own && for_itself.get("caller").is_none(), "{for_itself}");
+}
+
+#[tokio::test]
 async fn nobody_else_gets_them() {
     let node = Node::start().await;
     node.check_as(&node.web, ORDERS, "impersonation").await;

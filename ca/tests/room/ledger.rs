@@ -17,7 +17,7 @@ use crate::lab::{Lab, Setup, WEB, any_csr, csr_of, eventually};
 use desk::{records, whole};
 
 /// Everything that was issued, as it stands in the ledger of `dir`.
-fn issued(dir: &Path) -> Vec<Value> {
+pub(crate) fn issued(dir: &Path) -> Vec<Value> {
     records(dir).into_iter().filter(|record| record["event"] == "issued").collect()
 }
 
