@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tonic::service::Routes;
 
+use crate::admission::Admission;
 use crate::authenticate::KeyKeeper;
 use crate::authority::{Authority, AuthorityError};
 use crate::authorize::Authorizer;
@@ -152,6 +153,7 @@ impl App {
             authority: current,
             metrics: metrics.clone(),
             ledger,
+            admission: Admission::new(&config.admission, metrics.admission()),
         });
         let server = Server::new(listen(config.listen).await?, serving.certificate(), metrics.clone())?;
         let cannot_listen = |address| move |source| StartError::Listen { address, source };

@@ -11,9 +11,11 @@ use std::time::{Duration, Instant};
 use signet_identity::{CsrError, KeyAlgorithm, KeyError, Lifetime, Serial, SpiffeId, Timestamp, VerifiedCsr};
 use signet_runtime::Clock;
 use tokio::sync::watch;
+use tokio::time::Instant as Deadline;
 
 use std::sync::Arc;
 
+use crate::admission::{Admission, Applicant, Permit, ShedError};
 use crate::authenticate::{Authenticator, Caller, Credential, IdentifyError};
 use crate::authority::Authority;
 use crate::authorize::{AuthorizeError, Authorizer, Grant};
@@ -36,6 +38,8 @@ pub struct IssueRequest<'a> {
     pub request_id: &'a str,
     /// Where it came from.
     pub peer: Option<SocketAddr>,
+    /// When its caller stops waiting for the answer.
+    pub deadline: Option<Deadline>,
 }
 
 /// A chain that was issued, with what its record says.
@@ -80,6 +84,9 @@ pub enum IssueError {
     /// The operator: what is issued cannot be recorded.
     #[error("certificate could not be recorded")]
     Ledger(#[from] LedgerError),
+    /// Nobody: the server is busy.
+    #[error("request was turned away")]
+    Shed(#[from] ShedError),
 }
 
 impl IssueError {
@@ -94,6 +101,15 @@ impl IssueError {
             Self::Profile(ProfileError::IssuerNotValid) => "issuer_not_valid",
             Self::Sign(_) => "sign",
             Self::Ledger(error) => error.reason(),
+            Self::Shed(error) => error.reason(),
+        }
+    }
+
+    /// When the caller should try again, if the server is only busy.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Shed(error) => error.retry_after(),
+            _ => None,
         }
     }
 }
@@ -115,6 +131,8 @@ pub struct Issuer {
     pub metrics: Metrics,
     /// What confirms that a certificate may leave.
     pub ledger: Ledger,
+    /// Who may go on now, and who waits.
+    pub admission: Admission,
 }
 
 impl Issuer {
@@ -130,6 +148,8 @@ impl Issuer {
         self.ledger.check()?;
         let watch = watch.end_of(Stage::Authenticate);
 
+        let permit = self.turn(&caller, &grant, request.peer, request.deadline).await?;
+        let watch = watch.again();
         let csr = VerifiedCsr::from_pem(request.csr_pem.as_bytes())?;
         let watch = watch.end_of(Stage::Csr);
 
@@ -151,6 +171,7 @@ impl Issuer {
         };
         self.ledger.append(&record(request, &issued, &authority, now)).await?;
         watch.end_of(Stage::Record);
+        permit.served();
         Ok(issued)
     }
 
@@ -167,6 +188,29 @@ impl Issuer {
         let caller = self.authenticator.identify(credential, now).await?;
         let grant = self.authorizer.authorize(&caller, impersonated, now).await?;
         Ok((caller, grant))
+    }
+
+    /// Waits until it is the turn of `caller` to get what was granted: the same for whatever is issued.
+    ///
+    /// # Errors
+    /// [`IssueError::Shed`].
+    pub(crate) async fn turn(
+        &self,
+        caller: &Caller,
+        grant: &Grant,
+        peer: Option<SocketAddr>,
+        deadline: Option<Deadline>,
+    ) -> Result<Permit, IssueError> {
+        let (pod, node) = (caller.pod(), caller.node());
+        let holder = pod.map(|pod| pod.uid.as_str()).or(caller.service_account_uid());
+        let applicant = Applicant {
+            holder: holder.unwrap_or(caller.id().as_str()),
+            node: node.map(|node| node.name.as_str()),
+            id: grant.id().as_str(),
+            peer: peer.map(|peer| peer.ip()),
+            deadline,
+        };
+        Ok(self.admission.enter(&applicant).await?)
     }
 }
 
@@ -241,6 +285,11 @@ struct StageWatch<'a> {
 impl<'a> StageWatch<'a> {
     fn start(metrics: &'a Metrics) -> Self {
         Self { metrics, began: Instant::now() }
+    }
+
+    /// What went by since is no stage's.
+    fn again(self) -> Self {
+        Self { began: Instant::now(), ..self }
     }
 
     fn end_of(self, stage: Stage) -> Self {

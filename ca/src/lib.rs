@@ -5,6 +5,7 @@
 //! `authenticate::token`, [`authorize`], [`profile`], `encode`), or are thin and do the input and output (`authority`'s
 //! sources, `authenticate::jwks`, [`serving`], `server`, `service`). [`app`] is the one place where they meet.
 
+pub mod admission;
 pub mod app;
 pub mod authenticate;
 pub mod authority;

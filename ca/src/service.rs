@@ -13,6 +13,7 @@ use signet_proto::istio_ca::{IstioCertificateRequest, IstioCertificateResponse};
 use signet_runtime::tasks::chain;
 use tonic::{Code, Request, Response, Status};
 
+use crate::admission::ShedError;
 use crate::call::{self, Origin, RequestIds, UNDECIDED_TEXT};
 use crate::issue::{IssueError, IssueRequest, IssuedChain, Issuer};
 use crate::profile::ProfileError;
@@ -22,6 +23,8 @@ const IMPERSONATED_IDENTITY: &str = "ImpersonatedIdentity";
 /// The text that users match their logs against.
 const IMPERSONATION_TEXT: &str = "request impersonation authentication failure";
 
+const BUSY_TEXT: &str = "too many requests, try again";
+const LATE_TEXT: &str = "deadline passed before it was this request's turn";
 const UNRECORDED_TEXT: &str = "certificate could not be recorded now, try again";
 
 /// The service.
@@ -54,6 +57,7 @@ impl IstioCertificateService for CertificateService {
             impersonated: impersonated(&message),
             request_id: &origin.request_id,
             peer: origin.peer,
+            deadline: origin.deadline,
         };
         let outcome = self.issuer.issue(&asked).await;
         let answer = match outcome {
@@ -66,7 +70,7 @@ impl IstioCertificateService for CertificateService {
                 self.issuer.metrics.refused(&error);
                 log_refused(&error, &origin);
                 let (code, text) = told_to_caller(&error);
-                Err(origin.refusal(code, text))
+                Err(origin.refusal(code, text, error.retry_after()))
             }
         };
         call.end(answer.as_ref().err().map_or(Code::Ok, Status::code));
@@ -97,6 +101,8 @@ pub(crate) fn told_to_caller(error: &IssueError) -> (Code, String) {
         IssueError::Profile(error) => (Code::InvalidArgument, signing(error)),
         IssueError::Sign(_) => (Code::Internal, signing(&"certificate could not be signed")),
         IssueError::Ledger(_) => (Code::Unavailable, UNRECORDED_TEXT.to_owned()),
+        IssueError::Shed(ShedError::Late) => (Code::DeadlineExceeded, LATE_TEXT.to_owned()),
+        IssueError::Shed(_) => (Code::ResourceExhausted, BUSY_TEXT.to_owned()),
     }
 }
 
@@ -127,8 +133,8 @@ fn log_issued(issued: &IssuedChain, asked: &IssueRequest<'_>, origin: &Origin, b
 }
 
 fn log_refused(error: &IssueError, origin: &Origin) {
-    if let IssueError::Ledger(error) = error {
-        // The ledger has said once what is wrong; a line for each request would say no more.
+    if matches!(error, IssueError::Ledger(_) | IssueError::Shed(_)) {
+        // That something is wrong has been said once; a line for each request would say no more.
         tracing::debug!(request_id = origin.request_id, reason = error.reason(), "certificate refused");
         return;
     }

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::sync::Arc;
 
+use signet_ca::admission::Admission;
 use signet_ca::authenticate::{Credential, KeyKeeper};
 use signet_ca::authority::Authority;
 use signet_ca::authorize::Authorizer;
@@ -83,7 +84,8 @@ async fn issuer(material: &Material) -> Result<(Issuer, KeyKeeper), Box<dyn Erro
     let (authenticator, authorizer) = (callers.authenticator, Authorizer::new(callers.clusters));
     let profile = config.leaf;
     let ledger = Ledger::open(None, clock.clone(), metrics.ledger(), &Health::new())?.0;
-    Ok((Issuer { clock, authenticator, authorizer, profile, authority, metrics, ledger }, keeper))
+    let admission = Admission::new(&config.admission, metrics.admission());
+    Ok((Issuer { clock, authenticator, authorizer, profile, authority, metrics, ledger, admission }, keeper))
 }
 
 /// Seconds of processor time for one certificate.
@@ -97,6 +99,7 @@ async fn round(issuer: &Issuer, material: &Material) -> Result<f64, Box<dyn Erro
             impersonated: None,
             request_id: "bench",
             peer: None,
+            deadline: None,
         };
         std::hint::black_box(issuer.issue(&request).await?);
     }

@@ -3,6 +3,7 @@
 //! One section, one function. Reads files only to say early that they are unusable; what they hold is loaded again by
 //! whoever needs it.
 
+mod admission;
 mod callers;
 mod federation;
 mod jwt;
@@ -27,6 +28,7 @@ use signet_runtime::config::Effective;
 use signet_runtime::telemetry::{LogFilter, LogFormat};
 use signet_runtime::{ConfigError, Layers, Reader};
 
+use crate::admission::AdmissionConfig;
 use crate::ledger::LedgerConfig;
 use crate::profile::Profile;
 
@@ -55,6 +57,8 @@ pub struct CaConfig {
     pub jwt: Option<JwtConfig>,
     /// Where what is issued is recorded; `None` when the operator wants no record.
     pub ledger: Option<LedgerConfig>,
+    /// How much may be under way.
+    pub admission: AdmissionConfig,
     /// What is published for other trust domains, and what is read of them.
     pub federation: FederationConfig,
 }

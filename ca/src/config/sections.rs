@@ -12,6 +12,7 @@ use rustls::pki_types::DnsName;
 use signet_identity::der::AltName;
 use signet_runtime::{Reader, files};
 
+use super::admission::admission;
 use super::callers::callers;
 use super::federation::federation;
 use super::jwt::jwt;
@@ -45,6 +46,7 @@ pub(super) fn all(reader: &mut Reader) -> Option<CaConfig> {
     let jwt = jwt(reader, state_dir, federation.as_ref().map(|federation| federation.refresh_hint));
     let leaf_max_ttl = leaf.as_ref().map(|leaf| leaf.max_ttl);
     let ledger = ledger(reader, &state_dir.join("ledger"), leaf_max_ttl);
+    let admission = admission(reader);
     Some(CaConfig {
         trust_domain: trust_domain?,
         listen: listen?,
@@ -57,6 +59,7 @@ pub(super) fn all(reader: &mut Reader) -> Option<CaConfig> {
         serving: serving?,
         jwt: jwt?,
         ledger: ledger?,
+        admission: admission?,
         federation: federation?,
     })
 }

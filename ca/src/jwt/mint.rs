@@ -12,6 +12,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use serde_json::{Value, json};
 use signet_identity::{KeyError, SpiffeId, Timestamp, TrustDomain, jws};
 use tokio::sync::watch;
+use tokio::time::Instant as Deadline;
 
 use super::ring::KeyRing;
 use crate::authenticate::{Caller, Credential};
@@ -52,6 +53,8 @@ pub(crate) struct MintRequest<'a> {
     pub(crate) request_id: &'a str,
     /// Where it came from.
     pub(crate) peer: Option<SocketAddr>,
+    /// When its caller stops waiting for the answer.
+    pub(crate) deadline: Option<Deadline>,
 }
 
 /// A token that was minted, with what its record says.
@@ -118,6 +121,14 @@ pub enum MintError {
 }
 
 impl MintError {
+    /// When the caller should try again, if the server is only busy.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Issue(error) => error.retry_after(),
+            _ => None,
+        }
+    }
+
     /// A stable word for logs and metrics.
     pub fn reason(&self) -> &'static str {
         match self {
@@ -152,6 +163,7 @@ impl Minter {
         }
         check_audiences(request.audiences)?;
         self.issuer.ledger.check().map_err(IssueError::from)?;
+        let permit = self.issuer.turn(&caller, &grant, request.peer, request.deadline).await?;
         let ring = self.keys.borrow().clone();
         let key = ring.signing.as_ref().ok_or(MintError::NoKey)?;
         let (issued_at, expires_at) =
@@ -162,6 +174,7 @@ impl Minter {
         let (id, kid) = (grant.id().clone(), key.kid.clone());
         let minted = MintedToken { token, caller, id, token_id, kid, issued_at, expires_at };
         self.issuer.ledger.append(&record(request, &minted, now)).await.map_err(IssueError::from)?;
+        permit.served();
         Ok(minted)
     }
 }

@@ -43,6 +43,7 @@ impl Identity for IdentityService {
             asked_secs: message.validity_seconds,
             request_id: &origin.request_id,
             peer: origin.peer,
+            deadline: origin.deadline,
         };
         match self.minter.mint(&asked).await {
             Ok(minted) => {
@@ -55,7 +56,7 @@ impl Identity for IdentityService {
                 self.metrics.refused(error.reason());
                 log_refused(&error, &origin);
                 let (code, text) = told_to_caller(&error);
-                Err(origin.refusal(code, text))
+                Err(origin.refusal(code, text, error.retry_after()))
             }
         }
     }
@@ -99,8 +100,8 @@ fn log_minted(minted: &MintedToken, asked: &MintJwtRequest, origin: &Origin) {
 }
 
 fn log_refused(error: &MintError, origin: &Origin) {
-    if let MintError::Issue(IssueError::Ledger(error)) = error {
-        // The ledger has said once what is wrong; a line for each request would say no more.
+    if matches!(error, MintError::Issue(IssueError::Ledger(_) | IssueError::Shed(_))) {
+        // That something is wrong has been said once; a line for each request would say no more.
         tracing::debug!(request_id = origin.request_id, reason = error.reason(), "token refused");
         return;
     }

@@ -2,6 +2,7 @@
 //!
 //! Labels come from closed sets of words, so no caller can make the list of series grow.
 
+mod admission;
 mod authentication;
 mod expiry;
 mod federation;
@@ -12,6 +13,7 @@ mod log;
 mod plain;
 mod web;
 
+pub use admission::AdmissionMetrics;
 pub use authentication::Verdict;
 pub(crate) use federation::{FederationMetrics, FetchOutcome};
 pub use grpc::GrpcCall;
@@ -115,6 +117,7 @@ struct Inner {
     handshake_failures: Family<ReasonLabels, Counter>,
     record: Histogram,
     ledger: LedgerMetrics,
+    admission: AdmissionMetrics,
 }
 
 impl Default for Metrics {
@@ -145,6 +148,7 @@ impl Default for Metrics {
             connections: Gauge::default(),
             handshake_failures: Family::default(),
             record,
+            admission: AdmissionMetrics::default(),
             ledger: LedgerMetrics::default(),
         };
         Self { inner: Arc::new(inner) }
@@ -189,6 +193,7 @@ impl Metrics {
         of.web.register(&mut registry);
         self.register_own(&mut registry);
         of.ledger.register(&mut registry);
+        of.admission.register(&mut registry);
         registry.register_collector(Box::new(Expiry::new(authority, clock)));
         registry.register_collector(Box::new(log::LostLines));
         registry
@@ -242,6 +247,10 @@ impl Metrics {
     /// A request was refused.
     pub fn refused(&self, error: &IssueError) {
         self.inner.refusals.get_or_create(&ReasonLabels { reason: error.reason() }).inc();
+        if let IssueError::Shed(_) = error {
+            // It was neither refused for what it is nor failed at.
+            return;
+        }
         match sign_error(error) {
             Some(error) => self.inner.sign_errors.get_or_create(&SignErrorLabels { error }).increment(),
             None => self.inner.authentication_failures.increment(),
@@ -251,6 +260,11 @@ impl Metrics {
     /// A credential was judged.
     pub(crate) fn authenticated(&self, by: AuthenticatorKind, verdict: Verdict) {
         self.inner.authentications.count(by, verdict);
+    }
+
+    /// What admission counts.
+    pub fn admission(&self) -> AdmissionMetrics {
+        self.inner.admission.clone()
     }
 
     pub(crate) fn stage(&self, stage: Stage, took: Duration) {
@@ -295,7 +309,7 @@ impl Metrics {
 fn sign_error(error: &IssueError) -> Option<&'static str> {
     use crate::profile::ProfileError;
     match error {
-        IssueError::Unidentified(_) | IssueError::NotGranted(_) => None,
+        IssueError::Unidentified(_) | IssueError::NotGranted(_) | IssueError::Shed(_) => None,
         IssueError::Csr(_) | IssueError::Profile(ProfileError::Key { .. }) => Some("CSR_ERROR"),
         IssueError::Profile(ProfileError::Lifetime { .. }) => Some("TTL_ERROR"),
         IssueError::Profile(ProfileError::IssuerNotValid) | IssueError::Sign(_) => Some("CERT_GEN_ERROR"),

@@ -39,6 +39,8 @@ mod serving;
 #[cfg(test)]
 mod state_dir;
 #[cfg(test)]
+mod storm;
+#[cfg(test)]
 mod tokens;
 #[cfg(test)]
 mod web;

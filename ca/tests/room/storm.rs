@@ -1,0 +1,61 @@
+//! More requests than the server can answer at once: who waits, who is turned away, and what it is told.
+
+use std::time::Duration;
+
+use signet_proto::istio_ca::IstioCertificateRequest;
+use tokio::task::JoinSet;
+use tonic::{Code, Request, Status};
+
+use crate::lab::{HOUR, Lab, Setup, any_csr, request};
+
+/// Sends `requests` together and gives how each ended.
+async fn together(lab: &Lab, requests: Vec<Request<IstioCertificateRequest>>) -> Vec<Result<(), Status>> {
+    let client = lab.client().await;
+    let mut asking = JoinSet::new();
+    for request in requests {
+        let mut client = client.clone();
+        asking.spawn(async move { client.create_certificate(request).await.map(|_| ()) });
+    }
+    asking.join_all().await
+}
+
+#[tokio::test]
+async fn what_cannot_wait_is_turned_away_with_a_hint_and_counted_as_nothing_else() {
+    let lab = Setup::new().with("admission.in_flight", "1").with("admission.waiting", "0").start().await;
+    let (token, csr) = (lab.token(), any_csr());
+    let outcomes = together(&lab, (0..100).map(|_| request(&token, &csr, 60)).collect()).await;
+    let shed: Vec<Status> = outcomes.into_iter().filter_map(Result::err).collect();
+    assert!(!shed.is_empty() && shed.len() < 100, "{}", shed.len());
+    for status in &shed {
+        assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
+        assert_eq!(status.message(), "too many requests, try again");
+        let hint: u64 = status.metadata().get("grpc-retry-pushback-ms").unwrap().to_str().unwrap().parse().unwrap();
+        assert!((100..=5_000).contains(&hint), "{hint}");
+        assert!(status.metadata().contains_key("x-request-id"));
+    }
+    let count = i64::try_from(shed.len()).unwrap();
+    assert_eq!(lab.metric("signet_ca_shed_total{reason=\"queue_full\"}").await, count);
+    assert_eq!(lab.metric("citadel_server_success_cert_issuance_count").await, 100 - count);
+    assert_eq!(lab.metric("citadel_server_authentication_failure_count").await, 0);
+    assert_eq!((lab.metric("signet_ca_in_flight").await, lab.metric("signet_ca_waiting").await), (0, 0));
+    lab.issue().await;
+}
+
+#[tokio::test]
+async fn what_can_wait_is_answered_in_the_end() {
+    let lab = Setup::new().with("admission.in_flight", "1").start().await;
+    let (token, csr) = (lab.token(), any_csr());
+    let outcomes = together(&lab, (0..100).map(|_| request(&token, &csr, 60)).collect()).await;
+    assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+    assert!(lab.metric("signet_ca_admission_wait_seconds_count").await > 0);
+}
+
+#[tokio::test]
+async fn a_caller_that_has_stopped_waiting_gets_no_certificate() {
+    let lab = Lab::start().await;
+    let mut late = request(&lab.setup.issuer.token("shop", "web", lab.now(), HOUR), &any_csr(), 60);
+    late.set_timeout(Duration::from_nanos(1));
+    let status = lab.send(late).await.unwrap_err();
+    assert!(matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled), "{status:?}");
+    assert_eq!(lab.metric("citadel_server_success_cert_issuance_count").await, 0);
+}
