@@ -51,6 +51,7 @@ const TARGETS: &[Target] = &[
     target("identity", "key"),
     target("identity", "key_set"),
     target("identity", "pem_bundle"),
+    target("identity", "spiffe_bundle"),
     target("identity", "spiffe_id"),
     target("identity", "token"),
     target("ca", "config"),
