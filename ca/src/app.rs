@@ -148,7 +148,7 @@ impl App {
         let issuer = Arc::new(Issuer {
             clock: clock.clone(),
             authenticator: callers.authenticator,
-            authorizer: Authorizer::new(callers.clusters),
+            authorizer: Authorizer::new(callers.clusters, config.rules),
             profile: config.leaf,
             authority: current,
             metrics: metrics.clone(),

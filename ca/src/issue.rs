@@ -154,7 +154,9 @@ impl Issuer {
         let watch = watch.end_of(Stage::Csr);
 
         let authority = self.authority.borrow().clone();
-        let template = self.profile.leaf(&grant, &csr, request.asked_secs, &authority, now)?;
+        let limits = self.authorizer.limits(&caller, &grant, csr.public_key().algorithm());
+        let limits = limits.map_err(AuthorizeError::from)?;
+        let template = self.profile.leaf(&grant, limits, &csr, request.asked_secs, &authority, now)?;
         let leaf = authority.sign(&template)?;
         let chain = authority.chain_pem(&leaf);
         let watch = watch.end_of(Stage::Sign);

@@ -9,7 +9,7 @@ use signet_identity::der::AltName;
 use signet_identity::{KeyAlgorithm, Lifetime, PublicKey, Timestamp, VerifiedCsr};
 
 use crate::authority::Authority;
-use crate::authorize::Grant;
+use crate::authorize::{Grant, Limits};
 
 /// How far before its issue a certificate begins to be valid, so that a verifier whose clock is behind accepts it.
 pub const BACKDATE: Duration = Duration::from_secs(120);
@@ -52,7 +52,7 @@ pub enum KeyKind {
 }
 
 impl KeyKind {
-    fn of(algorithm: KeyAlgorithm) -> Self {
+    pub(crate) fn of(algorithm: KeyAlgorithm) -> Self {
         match algorithm {
             KeyAlgorithm::EcP256 => Self::P256,
             KeyAlgorithm::EcP384 => Self::P384,
@@ -121,7 +121,7 @@ pub struct LeafTemplate {
 }
 
 impl Profile {
-    /// The leaf that `grant` and `csr` earn at `now` from `issuer`; `asked_secs` is the caller's wish, zero or less
+    /// The leaf that `grant`, within `limits`, and `csr` earn at `now` from `issuer`; `asked_secs` is the caller's wish, zero or less
     /// meaning none.
     ///
     /// # Errors
@@ -129,6 +129,7 @@ impl Profile {
     pub fn leaf(
         &self,
         grant: &Grant,
+        limits: Limits,
         csr: &VerifiedCsr,
         asked_secs: i64,
         issuer: &Authority,
@@ -142,21 +143,22 @@ impl Profile {
         Ok(LeafTemplate {
             common_name: (csr.asked().common_name && id.len() <= COMMON_NAME_MAX_BYTES).then(|| id.clone()),
             names: vec![AltName::Uri(id)],
-            lifetime: lifetime(self.granted_ttl(asked_secs)?, issuer, now)?,
+            lifetime: lifetime(self.granted_ttl(asked_secs, limits.max_ttl())?, issuer, now)?,
             public_key: csr.public_key().clone(),
         })
     }
 
-    fn granted_ttl(&self, asked_secs: i64) -> Result<Duration, ProfileError> {
+    fn granted_ttl(&self, asked_secs: i64, limit: Option<Duration>) -> Result<Duration, ProfileError> {
+        let max_ttl = limit.map_or(self.max_ttl, |limit| limit.min(self.max_ttl));
         let asked = match u64::try_from(asked_secs) {
             Ok(secs) if secs > 0 => Duration::from_secs(secs),
-            _ => return Ok(self.default_ttl.min(self.max_ttl)),
+            _ => return Ok(self.default_ttl.min(max_ttl)),
         };
         match self.over_max {
-            OverMax::Refuse if asked > self.max_ttl => {
-                Err(ProfileError::Lifetime { asked_secs, max_secs: self.max_ttl.as_secs() })
+            OverMax::Refuse if asked > max_ttl => {
+                Err(ProfileError::Lifetime { asked_secs, max_secs: max_ttl.as_secs() })
             }
-            _ => Ok(asked.min(self.max_ttl)),
+            _ => Ok(asked.min(max_ttl)),
         }
     }
 }

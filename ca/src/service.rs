@@ -14,11 +14,14 @@ use signet_runtime::tasks::chain;
 use tonic::{Code, Request, Response, Status};
 
 use crate::admission::ShedError;
+use crate::authorize::AuthorizeError;
 use crate::call::{self, Origin, RequestIds, UNDECIDED_TEXT};
 use crate::issue::{IssueError, IssueRequest, IssuedChain, Issuer};
 use crate::profile::ProfileError;
 
 const IMPERSONATED_IDENTITY: &str = "ImpersonatedIdentity";
+
+const FORBIDDEN_TEXT: &str = "issuing is not allowed by the operator's rules";
 
 /// The text that users match their logs against.
 const IMPERSONATION_TEXT: &str = "request impersonation authentication failure";
@@ -95,6 +98,7 @@ pub(crate) fn told_to_caller(error: &IssueError) -> (Code, String) {
             (code, text.to_owned())
         }
         IssueError::NotGranted(error) if error.is_undecided() => (Code::Unavailable, UNDECIDED_TEXT.to_owned()),
+        IssueError::NotGranted(AuthorizeError::Rule(_)) => (Code::PermissionDenied, FORBIDDEN_TEXT.to_owned()),
         IssueError::NotGranted(_) => (Code::Unauthenticated, IMPERSONATION_TEXT.to_owned()),
         IssueError::Csr(error) => (Code::InvalidArgument, signing(error)),
         IssueError::Profile(error @ ProfileError::IssuerNotValid) => (Code::Internal, signing(error)),

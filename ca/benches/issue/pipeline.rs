@@ -81,7 +81,7 @@ async fn issuer(material: &Material) -> Result<(Issuer, KeyKeeper), Box<dyn Erro
     let (_, authority) = watch::channel(Arc::new(authority));
     let mut callers = Callers::new(config.callers, ClusterLinks::new(), &metrics, &Health::new()).await?;
     let keeper = callers.keepers.pop().ok_or("no keys are configured")?;
-    let (authenticator, authorizer) = (callers.authenticator, Authorizer::new(callers.clusters));
+    let (authenticator, authorizer) = (callers.authenticator, Authorizer::new(callers.clusters, config.rules));
     let profile = config.leaf;
     let ledger = Ledger::open(None, clock.clone(), metrics.ledger(), &Health::new())?.0;
     let admission = Admission::new(&config.admission, metrics.admission());

@@ -1,15 +1,17 @@
 //! Who may have which identity. Only here a [`Grant`] is made, and nothing is signed without one.
 //!
 //! A caller may have its own identity. A node proxy may also have those of the pods on its node; `node_proxy` knows
-//! what that takes.
+//! what that takes. What the operator's rules leave of either, `rules` knows.
 
 mod node_proxy;
+mod rules;
 
 use std::sync::Arc;
 
-use signet_identity::{SpiffeId, Timestamp};
+use signet_identity::{KeyAlgorithm, SpiffeId, Timestamp};
 
 pub use node_proxy::ImpersonationError;
+pub use rules::{Forbidden, IssuanceRule, Limits};
 
 use crate::authenticate::{Caller, Clusters};
 
@@ -19,19 +21,23 @@ pub enum AuthorizeError {
     /// It asked for somebody else's identity.
     #[error("caller asked for another identity than its own, which is not allowed")]
     Impersonation(#[from] ImpersonationError),
+    /// The operator's rules do not let it have anything.
+    #[error(transparent)]
+    Rule(#[from] Forbidden),
 }
 
 impl AuthorizeError {
     /// Whether the caller may still be in the right.
     pub fn is_undecided(&self) -> bool {
-        let Self::Impersonation(error) = self;
-        error.is_undecided()
+        matches!(self, Self::Impersonation(error) if error.is_undecided())
     }
 
     /// A stable word for logs and metrics.
     pub fn reason(&self) -> &'static str {
-        let Self::Impersonation(error) = self;
-        error.reason()
+        match self {
+            Self::Impersonation(error) => error.reason(),
+            Self::Rule(_) => "rule",
+        }
     }
 }
 
@@ -52,19 +58,20 @@ impl Grant {
 #[derive(Debug)]
 pub struct Authorizer {
     clusters: Arc<Clusters>,
+    rules: Vec<IssuanceRule>,
 }
 
 impl Authorizer {
-    /// Decides by the rules of `clusters` and what is known of their objects.
-    pub fn new(clusters: Arc<Clusters>) -> Self {
-        Self { clusters }
+    /// Decides by what is known of `clusters` and by `rules`.
+    pub fn new(clusters: Arc<Clusters>, rules: Vec<IssuanceRule>) -> Self {
+        Self { clusters, rules }
     }
 
     /// Grants `caller` its own identity, or the one that it asks for as `impersonated` if it may have that. Waits only
     /// for objects that a watch is about to bring, and for those no longer than their bound.
     ///
     /// # Errors
-    /// [`AuthorizeError::Impersonation`].
+    /// Every variant of [`AuthorizeError`].
     pub async fn authorize(
         &self,
         caller: &Caller,
@@ -75,6 +82,16 @@ impl Authorizer {
             None => caller.id().clone(),
             Some(wanted) => node_proxy::impersonate(&self.clusters, caller, wanted, now).await?,
         };
-        Ok(Grant { id })
+        let grant = Grant { id };
+        rules::limits(&self.rules, caller, &grant, None)?;
+        Ok(grant)
+    }
+
+    /// What the rules leave of `grant` for a certificate with a key of this kind.
+    ///
+    /// # Errors
+    /// [`Forbidden`].
+    pub fn limits(&self, caller: &Caller, grant: &Grant, key: KeyAlgorithm) -> Result<Limits, Forbidden> {
+        rules::limits(&self.rules, caller, grant, Some(key))
     }
 }

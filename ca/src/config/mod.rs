@@ -8,6 +8,7 @@ mod callers;
 mod federation;
 mod jwt;
 mod ledger;
+mod rules;
 mod sections;
 mod settings;
 mod web;
@@ -29,6 +30,7 @@ use signet_runtime::telemetry::{LogFilter, LogFormat};
 use signet_runtime::{ConfigError, Layers, Reader};
 
 use crate::admission::AdmissionConfig;
+use crate::authorize::IssuanceRule;
 use crate::ledger::LedgerConfig;
 use crate::profile::Profile;
 
@@ -51,6 +53,8 @@ pub struct CaConfig {
     pub authority: AuthorityConfig,
     /// What stands in a leaf.
     pub leaf: Profile,
+    /// What is issued to whom.
+    pub rules: Vec<IssuanceRule>,
     /// The server's own certificate.
     pub serving: ServingConfig,
     /// Tokens, where they are minted.

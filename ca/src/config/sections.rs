@@ -17,6 +17,7 @@ use super::callers::callers;
 use super::federation::federation;
 use super::jwt::jwt;
 use super::ledger::ledger;
+use super::rules::rules;
 use super::{AuthorityConfig, AuthoritySource, CaConfig, LogConfig, ServingConfig};
 use crate::profile::{KeyKind, Profile};
 
@@ -39,6 +40,7 @@ pub(super) fn all(reader: &mut Reader) -> Option<CaConfig> {
     let callers = callers(reader, trust_domain.as_ref());
     let authority = authority(reader);
     let leaf = leaf(reader);
+    let rules = rules(reader);
     let serving = serving(reader, namespace.as_deref().unwrap_or_default());
     let state_dir = state_dir(authority.as_ref());
     let serving_ttl = serving.as_ref().map(|serving| serving.ttl);
@@ -56,6 +58,7 @@ pub(super) fn all(reader: &mut Reader) -> Option<CaConfig> {
         callers: callers?,
         authority: authority?,
         leaf: leaf?,
+        rules: rules?,
         serving: serving?,
         jwt: jwt?,
         ledger: ledger?,
@@ -174,6 +177,14 @@ pub(super) fn list<T: FromStr<Err = String>>(reader: &mut Reader, key: &str, def
 
 pub(super) fn duration(reader: &mut Reader, key: &str, default: &str) -> Option<Duration> {
     let duration: Duration = reader.or(key, default)?;
+    if duration < DURATION_MIN {
+        reader.refuse(key, "must be at least 1s");
+    }
+    Some(duration)
+}
+
+pub(super) fn duration_if_set(reader: &mut Reader, key: &str) -> Option<Duration> {
+    let duration: Duration = reader.optional(key)?;
     if duration < DURATION_MIN {
         reader.refuse(key, "must be at least 1s");
     }

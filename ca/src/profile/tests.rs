@@ -18,9 +18,20 @@ fn profile(default: u64, max: u64, over_max: OverMax) -> Profile {
 
 #[test]
 fn the_default_never_exceeds_the_maximum() {
-    assert_eq!(profile(100, 50, OverMax::Clamp).granted_ttl(0), Ok(secs(50)));
-    assert_eq!(profile(100, 50, OverMax::Refuse).granted_ttl(-7), Ok(secs(50)));
-    assert_eq!(profile(10, 50, OverMax::Refuse).granted_ttl(0), Ok(secs(10)));
+    assert_eq!(profile(100, 50, OverMax::Clamp).granted_ttl(0, None), Ok(secs(50)));
+    assert_eq!(profile(100, 50, OverMax::Refuse).granted_ttl(-7, None), Ok(secs(50)));
+    assert_eq!(profile(10, 50, OverMax::Refuse).granted_ttl(0, None), Ok(secs(10)));
+}
+
+#[test]
+fn a_rules_ceiling_counts_like_the_maximum_and_never_raises_it() {
+    let ceiling = Some(secs(20));
+    assert_eq!(profile(100, 50, OverMax::Clamp).granted_ttl(0, ceiling), Ok(secs(20)));
+    assert_eq!(profile(100, 50, OverMax::Clamp).granted_ttl(30, ceiling), Ok(secs(20)));
+    assert_eq!(profile(10, 50, OverMax::Clamp).granted_ttl(0, ceiling), Ok(secs(10)));
+    let refused = Err(ProfileError::Lifetime { asked_secs: 30, max_secs: 20 });
+    assert_eq!(profile(10, 50, OverMax::Refuse).granted_ttl(30, ceiling), refused);
+    assert_eq!(profile(10, 50, OverMax::Clamp).granted_ttl(100, Some(secs(90))), Ok(secs(50)));
 }
 
 proptest! {
@@ -33,7 +44,7 @@ proptest! {
         let (dir, trust_domain) = (temp_dir(), "td".parse().unwrap());
         let issuer = Authority::self_signed(dir.path(), &trust_domain, secs(root), NOW).unwrap();
         let (profile, now) = (profile(default, max, OverMax::Clamp), NOW.plus(secs(later)));
-        let life = lifetime(profile.granted_ttl(asked).unwrap(), &issuer, now);
+        let life = lifetime(profile.granted_ttl(asked, None).unwrap(), &issuer, now);
         prop_assert_eq!(life.is_ok(), later <= root);
         if let Ok(life) = life {
             let granted = life.remaining(now);

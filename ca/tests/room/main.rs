@@ -35,6 +35,8 @@ mod process;
 #[cfg(test)]
 mod requests;
 #[cfg(test)]
+mod rules;
+#[cfg(test)]
 mod serving;
 #[cfg(test)]
 mod state_dir;
