@@ -1,6 +1,8 @@
 //! The room's public face: a server in this process on loopback, real TLS, a gRPC client, and what comes back.
 
 #[cfg(test)]
+mod clusters;
+#[cfg(test)]
 mod config;
 #[cfg(test)]
 mod federation;
@@ -34,6 +36,8 @@ mod plugged_in;
 mod process;
 #[cfg(test)]
 mod requests;
+#[cfg(test)]
+mod reviews;
 #[cfg(test)]
 mod rules;
 #[cfg(test)]
