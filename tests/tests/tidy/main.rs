@@ -13,6 +13,7 @@ mod licences;
 mod links;
 mod secrets;
 mod sources;
+mod threats;
 
 /// Fails with every complaint on a line of its own.
 #[track_caller]
