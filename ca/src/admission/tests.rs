@@ -1,3 +1,5 @@
+//! Waiting at the gate, under a clock that the tests move.
+
 use std::future::Future;
 use std::pin::pin;
 use std::task::Poll;

@@ -1,3 +1,5 @@
+//! Properties of the gate.
+
 use proptest::prelude::*;
 
 use super::super::queue::Class;

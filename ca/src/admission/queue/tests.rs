@@ -1,3 +1,5 @@
+//! Tables and properties of the queue.
+
 use proptest::prelude::*;
 
 use super::*;

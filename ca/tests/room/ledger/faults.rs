@@ -71,7 +71,13 @@ impl Running {
         eventually("the program is ready", async || self.ready().await.0 == 200).await;
     }
 
-    /// Lines of the log with `message`.
+    /// Waits until the log, which is written behind the requests' backs, has a line with `message`; gives all of them.
+    async fn told(&self, message: &str) -> Vec<Value> {
+        eventually(message, async || !self.lines(message).is_empty()).await;
+        self.lines(message)
+    }
+
+    /// Lines of the log with `message` that are out already.
     fn lines(&self, message: &str) -> Vec<Value> {
         let said = self.program.said();
         let lines = said.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
@@ -158,16 +164,18 @@ async fn without_room_on_the_disk_nothing_is_issued_and_with_room_it_goes_on_by_
     assert_eq!(status, 503);
     assert!(body.contains("cannot be recorded") && body.contains("No space left on device"), "{body}");
     assert_eq!(http_get(running.admin, "/healthz/live").await.0, 200);
-    let told = running.lines("ledger cannot be written, so nothing is issued");
+    let told = running.told("ledger cannot be written, so nothing is issued").await;
     assert_eq!(told.len(), 1, "it is told once: {told:?}");
-    assert!(running.lines("certificate refused").is_empty(), "not once for each caller");
     assert_eq!(look(&seen, &["verify"]).0, Some(0), "what was recorded holds meanwhile");
 
     drop(file);
     fs::remove_file(&filler).unwrap();
     running.wait_ready().await;
     held.push(running.ask(&any_csr()).await.unwrap());
-    assert_eq!(running.lines("ledger can be written again").len(), 1);
+    assert_eq!(running.told("ledger can be written again").await.len(), 1);
+    // Lines keep their order, so whatever was said of the callers is out by now.
+    assert!(running.lines("certificate refused").is_empty(), "not once for each caller");
+    assert_eq!(running.lines("ledger cannot be written, so nothing is issued").len(), 1);
     let (code, _, told) = look(&seen, &["verify"]);
     assert_eq!(code, Some(0), "{told}");
     assert_eq!(serials(&seen, &[]), held.into_iter().collect());
