@@ -2,22 +2,25 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use signet_identity::{KeyError, Timestamp};
+use signet_identity::KeyError;
 use signet_proto::istio_ca::istio_certificate_service_server::IstioCertificateServiceServer;
-use signet_runtime::{Admin, Clock, Health, Shutdown, TaskError, Tasks, apart};
+use signet_proto::signet_ca::trust_bundle_server::TrustBundleServer;
+use signet_runtime::{Admin, Clock, Health, HealthHandle, Shutdown, TaskError, Tasks, apart};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::task::JoinError;
 use tonic::service::Routes;
 
 use crate::admission::Admission;
 use crate::authenticate::KeyKeeper;
-use crate::authority::{Authority, AuthorityError};
+use crate::authority::{AuthorityError, Keeper};
 use crate::authorize::Authorizer;
 use crate::callers::{Callers, CallersError, ClusterLinks};
-use crate::config::{AuthorityConfig, AuthoritySource, CaConfig};
+use crate::config::CaConfig;
+use crate::control::{self, Subject, Subjects};
 use crate::federation::{Federation, FederationError, Surroundings};
 use crate::issue::Issuer;
 use crate::jwt::{Tokens, TokensError};
@@ -27,6 +30,7 @@ use crate::readiness::Readiness;
 use crate::server::{ServeError, Server};
 use crate::service::CertificateService;
 use crate::serving::{ServingError, ServingKeeper};
+use crate::trust_bundle::{REQUEST_MAX_BYTES, TrustBundleService};
 
 /// Largest request, in bytes: a certificate request of 16 KiB and as much again for what Istio's clients add. What a
 /// caller can make the server hold before its token is looked at is this times its streams.
@@ -47,6 +51,9 @@ pub enum StartError {
     /// Nobody could be identified.
     #[error(transparent)]
     Callers(#[from] CallersError),
+    /// A bug in Signet.
+    #[error("opening the authority panicked")]
+    Panicked(#[from] JoinError),
     /// No certificate to serve with.
     #[error("serving certificate cannot be issued")]
     Serving(#[from] ServingError),
@@ -58,6 +65,9 @@ pub enum StartError {
         /// What the operating system said.
         source: io::Error,
     },
+    /// The control socket.
+    #[error(transparent)]
+    Control(#[from] control::BindError),
     /// TLS.
     #[error(transparent)]
     Serve(#[from] ServeError),
@@ -94,14 +104,14 @@ pub struct App {
     clock: Clock,
     metrics: Metrics,
     health: Health,
-    /// Kept so that the receivers of the current authority never see it closed.
-    authority: watch::Sender<Arc<Authority>>,
+    authority: Keeper,
     issuer: Arc<Issuer>,
     keys: Vec<KeyKeeper>,
     ledger: LedgerKeeper,
     serving: ServingKeeper,
     server: Server,
     admin: Admin,
+    control: Option<control::Socket>,
     reflection: bool,
     minting: Option<Tokens>,
     federation: Federation,
@@ -123,8 +133,8 @@ impl App {
     pub async fn build_with(config: CaConfig, clock: Clock, links: ClusterLinks) -> Result<Self, StartError> {
         let metrics = Metrics::new();
         let health = Health::new();
-        let authority = load_authority(&config, Timestamp::from(clock.now()))?;
-        let (authority, current) = watch::channel(Arc::new(authority));
+        let authority = open_authority(&config, clock.clone(), health.part("authority")).await?;
+        let current = authority.authority();
         let serving = ServingKeeper::new(config.serving.names, config.serving.ttl, current.clone(), clock.clone())?;
         let minting = match config.jwt {
             Some(jwt) => {
@@ -164,6 +174,7 @@ impl App {
             oidc: minting.as_ref().and_then(Tokens::oidc_address),
             bundle: federation.address(),
         };
+        let control = control_socket(config.control_socket.as_deref())?;
         let reflection = config.reflection;
         let ledger = ledger_keeper;
         Ok(Self {
@@ -178,6 +189,7 @@ impl App {
             serving,
             server,
             admin,
+            control,
             reflection,
             minting,
             federation,
@@ -195,27 +207,38 @@ impl App {
     /// Every variant of [`RunError`].
     pub async fn run(self, shutdown: Shutdown) -> Result<(), RunError> {
         let (reporter, grpc_health) = tonic_health::server::health_reporter();
+        let acknowledgements = self.authority.acknowledgements().clone();
+        let watched = TrustBundleService::new(self.issuer.clone(), acknowledgements, shutdown.clone());
+        let watched = watched.map_err(StartError::from)?;
+        let watched = TrustBundleServer::new(watched).max_decoding_message_size(REQUEST_MAX_BYTES);
         let minting = self.minting.as_ref().map(|tokens| tokens.service(self.issuer.clone()));
         let minting = minting.transpose().map_err(StartError::from)?;
         let service = CertificateService::new(self.issuer).map_err(StartError::from)?;
         let service = IstioCertificateServiceServer::new(service).max_decoding_message_size(MESSAGE_MAX_BYTES);
-        let mut routes = Routes::new(service).add_service(grpc_health);
+        let mut routes = Routes::new(service).add_service(watched).add_service(grpc_health);
         if let Some(service) = minting {
             routes = routes.add_service(service.max_decoding_message_size(MESSAGE_MAX_BYTES));
         }
         if self.reflection {
             routes = routes.add_service(reflection().map_err(StartError::from)?);
         }
-        let registry = self.metrics.registry(self.authority.subscribe(), self.clock.clone());
+        let current = self.authority.authority();
+        let mut registry = self.metrics.registry(current.clone(), self.clock.clone());
+        self.authority.register(&mut registry);
         let readiness = Readiness {
             clock: self.clock,
-            authority: self.authority.subscribe(),
+            authority: current,
             signer: self.health.part("signer"),
             health: self.health.clone(),
             reporter,
         };
 
         let mut tasks = Tasks::new();
+        if let Some(socket) = self.control {
+            let subjects = Subjects::from([("authority", Box::new(self.authority.verbs()) as Box<dyn Subject>)]);
+            tasks.start("control", control::serve(socket, subjects, shutdown.clone()));
+        }
+        tasks.start("authority", self.authority.run(shutdown.clone()));
         tasks.start("ledger", self.ledger.run(shutdown.clone()));
         for keys in self.keys {
             tasks.start("issuer keys", keys.run(shutdown.clone()));
@@ -261,24 +284,22 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
     TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })
 }
 
-fn load_authority(config: &CaConfig, now: Timestamp) -> Result<Authority, AuthorityError> {
-    let AuthorityConfig { source, root_ttl } = &config.authority;
-    let own = |state_dir| Authority::self_signed(state_dir, &config.trust_domain, *root_ttl, now);
-    let plugged_in = |dir| Authority::plugged_in(dir, &config.trust_domain, now);
-    let authority = match source {
-        AuthoritySource::SelfSigned { state_dir } => own(state_dir),
-        AuthoritySource::PluggedIn { dir } => plugged_in(dir),
-        AuthoritySource::PluggedInIfThere { dir, .. } if Authority::is_plugged_in(dir) => plugged_in(dir),
-        AuthoritySource::PluggedInIfThere { state_dir, .. } => own(state_dir),
-    }?;
-    tracing::info!(
-        serial = %authority.certificate().serial(),
-        key = %authority.certificate().public_key().algorithm(),
-        roots = authority.roots().roots().len(),
-        usable_until = %authority.usable().not_after(),
-        "authority loaded"
-    );
-    Ok(authority)
+/// A place where operators of this machine ask. There is none where its directory is not.
+fn control_socket(path: Option<&Path>) -> Result<Option<control::Socket>, control::BindError> {
+    let Some(path) = path.filter(|path| path.parent().is_some_and(Path::exists)) else { return Ok(None) };
+    let socket = control::Socket::bind(path)?;
+    if socket.is_none() {
+        tracing::warn!(path = %path.display(), "another process answers at the control socket, ask that one");
+    }
+    Ok(socket)
+}
+
+/// Opening reads and writes files, and may wait for another process that does the same.
+async fn open_authority(config: &CaConfig, clock: Clock, health: HealthHandle) -> Result<Keeper, StartError> {
+    let (source, policy, trust_domain) =
+        (config.authority.clone(), config.rotation.clone(), config.trust_domain.clone());
+    let open = move || Keeper::open(&source, policy, &trust_domain, clock, health);
+    Ok(tokio::task::spawn_blocking(open).await??)
 }
 
 fn reflection() -> Result<

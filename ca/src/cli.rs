@@ -1,5 +1,6 @@
 //! What `signet-ca` tells about itself on the command line.
 
+mod authority;
 mod ledger;
 
 use signet_runtime::Daemon;
@@ -25,5 +26,5 @@ pub const DAEMON: Daemon = Daemon {
     about: "Issues short-lived SPIFFE certificates to holders of Kubernetes service-account tokens",
     examples: EXAMPLES,
     settings: SETTINGS,
-    verbs: &[ledger::LEDGER],
+    verbs: &[authority::AUTHORITY, ledger::LEDGER],
 };

@@ -104,6 +104,8 @@ const SHOWN_LATER: &[&str] = &[
     "signet_ca_federation_roots",
     "signet_ca_federation_stale",
     "signet_ca_federation_token_keys",
+    "signet_ca_authority_directory_in_force",
+    "signet_ca_authority_reloads_total",
     "signet_ca_handshake_failures_total",
     "signet_ca_jwt_key_changes_total",
     "signet_ca_jwt_keys",

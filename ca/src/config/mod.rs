@@ -8,6 +8,7 @@ mod callers;
 mod federation;
 mod jwt;
 mod ledger;
+mod rotation;
 mod rules;
 mod sections;
 mod settings;
@@ -20,7 +21,7 @@ pub use settings::SETTINGS;
 pub use web::{WebCertificate, WebConfig};
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use signet_identity::TrustDomain;
@@ -30,6 +31,7 @@ use signet_runtime::telemetry::{LogFilter, LogFormat};
 use signet_runtime::{ConfigError, Layers, Reader};
 
 use crate::admission::AdmissionConfig;
+use crate::authority::rotation::Policy;
 use crate::authorize::IssuanceRule;
 use crate::ledger::LedgerConfig;
 use crate::profile::Profile;
@@ -51,6 +53,10 @@ pub struct CaConfig {
     pub callers: CallersConfig,
     /// Who signs.
     pub authority: AuthorityConfig,
+    /// When that changes.
+    pub rotation: Policy,
+    /// Where operators of this machine ask, where there is such a place.
+    pub control_socket: Option<PathBuf>,
     /// What stands in a leaf.
     pub leaf: Profile,
     /// What is issued to whom.
@@ -97,6 +103,8 @@ pub enum AuthoritySource {
     PluggedIn {
         /// The directory.
         dir: PathBuf,
+        /// Where a change under way is kept over restarts.
+        state_dir: Option<PathBuf>,
     },
     /// An operator's if any of its files is there, otherwise a root of our own: Istio's rule for `ROOT_CA_DIR`.
     PluggedInIfThere {
@@ -105,6 +113,16 @@ pub enum AuthoritySource {
         /// Where our own is.
         state_dir: PathBuf,
     },
+}
+
+impl AuthoritySource {
+    /// The directory in which state may be kept.
+    pub fn state_dir(&self) -> Option<&Path> {
+        match self {
+            Self::SelfSigned { state_dir } | Self::PluggedInIfThere { state_dir, .. } => Some(state_dir),
+            Self::PluggedIn { state_dir, .. } => state_dir.as_deref(),
+        }
+    }
 }
 
 /// The server's own certificate.

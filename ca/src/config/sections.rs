@@ -17,6 +17,7 @@ use super::callers::callers;
 use super::federation::federation;
 use super::jwt::jwt;
 use super::ledger::ledger;
+use super::rotation;
 use super::rules::rules;
 use super::{AuthorityConfig, AuthoritySource, CaConfig, LogConfig, ServingConfig};
 use crate::profile::{KeyKind, Profile};
@@ -29,6 +30,9 @@ const STATE_DIR: &str = "/var/lib/signet-ca";
 
 /// Istiod's names and our own, for a namespace.
 const SERVING_NAMES: [&str; 4] = ["istiod", "istiod-remote", "istio-pilot", "signet-ca"];
+
+/// Name of the control socket in the state directory.
+const CONTROL_SOCKET: &str = "control.sock";
 
 pub(super) fn all(reader: &mut Reader) -> Option<CaConfig> {
     let trust_domain = reader.parsed_or("trust_domain", "cluster.local");
@@ -49,6 +53,13 @@ pub(super) fn all(reader: &mut Reader) -> Option<CaConfig> {
     let leaf_max_ttl = leaf.as_ref().map(|leaf| leaf.max_ttl);
     let ledger = ledger(reader, &state_dir.join("ledger"), leaf_max_ttl);
     let admission = admission(reader);
+    let leaf_max = leaf.as_ref().zip(serving.as_ref()).map(|(leaf, serving)| leaf.max_ttl.max(serving.ttl));
+    let control_socket = control_socket(reader, authority.as_ref());
+    let rotation = rotation::rotation(reader, leaf_max);
+    if let Some((policy, authority)) = rotation.as_ref().zip(authority.as_ref()).filter(|(policy, _)| policy.automatic)
+    {
+        rotation::check(reader, policy, authority.root_ttl);
+    }
     Some(CaConfig {
         trust_domain: trust_domain?,
         listen: listen?,
@@ -57,6 +68,8 @@ pub(super) fn all(reader: &mut Reader) -> Option<CaConfig> {
         log: log?,
         callers: callers?,
         authority: authority?,
+        rotation: rotation?,
+        control_socket,
         leaf: leaf?,
         rules: rules?,
         serving: serving?,
@@ -69,12 +82,7 @@ pub(super) fn all(reader: &mut Reader) -> Option<CaConfig> {
 
 /// Where what we keep is kept when nobody says: with the authority that we keep ourselves.
 fn state_dir(authority: Option<&AuthorityConfig>) -> &Path {
-    match authority.map(|authority| &authority.source) {
-        Some(AuthoritySource::SelfSigned { state_dir } | AuthoritySource::PluggedInIfThere { state_dir, .. }) => {
-            state_dir
-        }
-        Some(AuthoritySource::PluggedIn { .. }) | None => Path::new(STATE_DIR),
-    }
+    authority.and_then(|authority| authority.source.state_dir()).unwrap_or(Path::new(STATE_DIR))
 }
 
 fn log(reader: &mut Reader) -> Option<LogConfig> {
@@ -104,17 +112,26 @@ fn authority(reader: &mut Reader) -> Option<AuthorityConfig> {
         None => reader.or("authority.state_dir", STATE_DIR),
     };
     let root_ttl = duration(reader, "authority.root_ttl", "87600h");
-    if plugged_in.is_some() && (cacerts.is_some() || state_dir.is_some()) {
-        let message = "goes with neither `authority.state_dir` nor `authority.cacerts_dir`";
-        reader.refuse("authority.plugged_in_dir", message);
+    if plugged_in.is_some() && cacerts.is_some() {
+        reader.refuse("authority.plugged_in_dir", "does not go with `authority.cacerts_dir`");
     }
     let source = match (plugged_in, cacerts, state_dir) {
-        (Some(dir), ..) => AuthoritySource::PluggedIn { dir },
+        (Some(dir), _, state_dir) => AuthoritySource::PluggedIn { dir, state_dir },
         (None, Some(dir), Some(state_dir)) => AuthoritySource::PluggedInIfThere { dir, state_dir },
         (None, None, Some(state_dir)) => AuthoritySource::SelfSigned { state_dir },
         (None, _, None) => return None,
     };
     Some(AuthorityConfig { source, root_ttl: root_ttl? })
+}
+
+/// Beside the state, unless it is put elsewhere.
+fn control_socket(reader: &mut Reader, authority: Option<&AuthorityConfig>) -> Option<PathBuf> {
+    let state_dir = authority.and_then(|authority| authority.source.state_dir());
+    let beside = state_dir.map(|dir| dir.join(CONTROL_SOCKET));
+    match beside.as_ref().and_then(|path| path.to_str()) {
+        Some(default) => reader.or("control.socket", default),
+        None => reader.optional("control.socket"),
+    }
 }
 
 fn leaf(reader: &mut Reader) -> Option<Profile> {

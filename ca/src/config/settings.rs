@@ -54,6 +54,31 @@ pub const SETTINGS: &[Setting] = &[
         "Directory of a plugged-in authority, used if it holds one",
     ),
     Setting::known_as("CITADEL_SELF_SIGNED_CA_CERT_TTL", "authority.root_ttl", "Life of a new root [default: 87600h]"),
+    Setting::new("authority.rotation.automatic", "Prepare and activate without an operator [default: true]"),
+    Setting::known_as(
+        "CITADEL_SELF_SIGNED_ROOT_CERT_GRACE_PERIOD_PERCENTILE",
+        "authority.rotation.prepare_percent",
+        "Prepare the next generation when less than this share of life is left [default: 20]",
+    ),
+    Setting::new(
+        "authority.rotation.activate_percent",
+        "Let it sign when less than this share of life is left [default: 10]",
+    ),
+    Setting::new(
+        "authority.rotation.acknowledged_percent",
+        "Share of watching agents that must have its root [default: 100]",
+    ),
+    Setting::new("authority.rotation.min_wait", "Least time that a root is published before it signs [default: 24h]"),
+    Setting::new("authority.rotation.deadline", "Time after which nobody is waited for [default: 48h]"),
+    Setting::new("authority.rotation.keep_old", "Time that a root outlives its last certificate [default: 24h]"),
+    Setting::new(
+        "authority.rotation.renewal_spread",
+        "Time over which agents spread renewals that a taint asks for [default: 10m]",
+    ),
+    Setting::new(
+        "control.socket",
+        "Unix socket of `signet-ca authority` [default: control.sock in authority.state_dir]",
+    ),
     Setting::known_as(
         "DEFAULT_WORKLOAD_CERT_TTL",
         "leaf.default_ttl",

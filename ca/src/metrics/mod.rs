@@ -4,6 +4,7 @@
 
 mod admission;
 mod authentication;
+mod authority;
 mod expiry;
 mod federation;
 mod grpc;
@@ -15,6 +16,7 @@ mod web;
 
 pub use admission::AdmissionMetrics;
 pub use authentication::Verdict;
+pub use authority::AuthorityMetrics;
 pub(crate) use federation::{FederationMetrics, FetchOutcome};
 pub use grpc::GrpcCall;
 pub(crate) use jwt::{JwtMetrics, KeyChange};

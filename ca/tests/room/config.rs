@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use signet_ca::authority::rotation::Policy;
 use signet_ca::cli::DAEMON;
 use signet_ca::config::{AuthoritySource, CaConfig};
 use signet_ca::ledger::SyncPolicy;
@@ -53,6 +54,12 @@ fn the_least_file_gives_the_documented_defaults() {
     assert_eq!(config.callers.primary.keys.unwrap().refresh, Duration::from_secs(300));
     assert_eq!(config.authority.source, AuthoritySource::SelfSigned { state_dir: "/var/lib/signet-ca".into() });
     assert_eq!(config.authority.root_ttl, Duration::from_secs(87_600 * 3600));
+    let hours = |hours: u64| Duration::from_secs(hours * 3600);
+    let Policy { automatic, prepare_percent, activate_percent, acknowledged_percent, .. } = config.rotation;
+    assert_eq!((automatic, prepare_percent, activate_percent, acknowledged_percent), (true, 20, 10, 100));
+    let Policy { min_wait, deadline, keep_old, leaf_max, renewal_spread, .. } = config.rotation;
+    assert_eq!([min_wait, deadline, keep_old, leaf_max], [24, 48, 24, 2160].map(hours));
+    assert_eq!(renewal_spread, Duration::from_secs(600));
     assert_eq!(config.leaf.default_ttl, Duration::from_secs(86_400));
     assert_eq!(config.leaf.max_ttl, Duration::from_secs(2160 * 3600));
     assert_eq!(config.leaf.over_max, OverMax::Clamp);
@@ -73,17 +80,21 @@ fn istios_environment_is_honoured_and_flags_win() {
         ("TOKEN_AUDIENCES", "istio-ca, vault"),
         ("ROOT_CA_DIR", "/etc/cacerts"),
         ("CITADEL_SELF_SIGNED_CA_CERT_TTL", "1h0m0s"),
+        ("CITADEL_SELF_SIGNED_ROOT_CERT_GRACE_PERIOD_PERCENTILE", "35"),
         ("DEFAULT_WORKLOAD_CERT_TTL", "12h"),
         ("MAX_WORKLOAD_CERT_TTL", "48h0m0s"),
         ("ISTIOD_CUSTOM_HOST", "a.example.org,istiod.mesh.svc"),
     ];
-    let config = good("", &["--leaf.default_ttl", "10m"], &environment);
+    // A root of an hour is too short to rotate with certificates of two days.
+    let by_hand = "[authority]\nrotation.automatic = false\n";
+    let config = good(by_hand, &["--leaf.default_ttl", "10m"], &environment);
     assert_eq!(config.trust_domain.as_str(), "example.org");
     assert_eq!(config.callers.primary.rules.id, "west");
     assert_eq!(config.callers.primary.rules.tokens.audiences, ["istio-ca", "vault"]);
     let (dir, state_dir) = ("/etc/cacerts".into(), "/var/lib/signet-ca".into());
     assert_eq!(config.authority.source, AuthoritySource::PluggedInIfThere { dir, state_dir });
     assert_eq!(config.authority.root_ttl, Duration::from_secs(3600));
+    assert_eq!((config.rotation.automatic, config.rotation.prepare_percent), (false, 35));
     assert_eq!(config.leaf.default_ttl, Duration::from_secs(600));
     assert_eq!(config.leaf.max_ttl, Duration::from_secs(48 * 3600));
     assert!(config.serving.names.contains(&AltName::Dns("a.example.org".to_owned())));
@@ -151,10 +162,32 @@ fn keys_come_from_one_place_that_can_be_trusted() {
 #[test]
 fn one_authority_is_named_without_ambiguity() {
     let plugged = "tokens.jwks_file = 'DIR/jwks.json'\nauthority.plugged_in_dir = '/a'\n";
-    check_problem(&format!("{plugged}authority.state_dir = '/b'"), "goes with neither `authority.state_dir` nor");
-    check_problem(&format!("{plugged}authority.cacerts_dir = '/b'"), "goes with neither `authority.state_dir` nor");
+    check_problem(&format!("{plugged}authority.cacerts_dir = '/b'"), "does not go with `authority.cacerts_dir`");
     let config = good("", &["--authority.plugged_in_dir", "/a"], &[]);
-    assert_eq!(config.authority.source, AuthoritySource::PluggedIn { dir: "/a".into() });
+    assert_eq!(config.authority.source, AuthoritySource::PluggedIn { dir: "/a".into(), state_dir: None });
+    let config = good("", &["--authority.plugged_in_dir", "/a", "--authority.state_dir", "/b"], &[]);
+    let state_dir = Some("/b".into());
+    assert_eq!(config.authority.source, AuthoritySource::PluggedIn { dir: "/a".into(), state_dir });
+}
+
+#[test]
+fn roots_and_waits_that_could_never_work_together_are_refused_with_the_reason() {
+    let check = |settings: &str, wanted: &str| {
+        check_problem(&format!("tokens.jwks_file = 'DIR/jwks.json'\n{settings}"), wanted);
+    };
+    let short = "authority.root_ttl = '2400h'\n";
+    check(short, "`authority.root_ttl` (DIR/ca.toml:3): a root of 2400h is too short");
+    check(&format!("{short}leaf.max_ttl = '2000h'"), "its successor signs 2024h before its end");
+    let day = "authority.root_ttl = '24h'\nleaf.max_ttl = '1h'\nserving.ttl = '1h'\n\
+               authority.rotation.min_wait = '0s'\nauthority.rotation.deadline = '1h'\n";
+    check(&format!("{day}authority.rotation.keep_old = '9000h'"), "`authority.rotation.keep_old` (DIR/ca.toml:8): old");
+    check("authority.rotation.activate_percent = 20", "must be less than `authority.rotation.prepare_percent`");
+    check("authority.rotation.prepare_percent = 91", "must be from 1 to 90");
+    check("authority.rotation.acknowledged_percent = 0", "must be from 1 to 100");
+    check("authority.rotation.min_wait = '49h'", "must not be longer than `authority.rotation.deadline`");
+    let (result, _dir) = read(&format!("tokens.issuer = 'k8s'\ntokens.jwks_file = 'DIR/jwks.json'\n{day}"), &[], &[]);
+    result.expect("short certificates make short roots possible");
+    good("[authority]\nroot_ttl = '24h'\nrotation.automatic = false", &[], &[]);
 }
 
 #[test]

@@ -150,10 +150,16 @@ impl Lab {
         self.setup.issuer.token("shop", "web", self.now(), HOUR)
     }
 
+    /// A connection that trusts what is published now.
     pub(crate) async fn channel(&self) -> Channel {
-        let tls = ClientTlsConfig::new().ca_certificate(TlsRoot::from_pem(&self.roots_pem)).domain_name("localhost");
+        self.try_channel(&read_roots(self.setup.dir.path())).await.expect("the server should answer")
+    }
+
+    /// A connection that trusts `roots_pem`.
+    pub(crate) async fn try_channel(&self, roots_pem: &str) -> Result<Channel, tonic::transport::Error> {
+        let tls = ClientTlsConfig::new().ca_certificate(TlsRoot::from_pem(roots_pem)).domain_name("localhost");
         let endpoint = Endpoint::from_shared(format!("https://{}", self.listen)).unwrap();
-        endpoint.tls_config(tls).unwrap().connect().await.expect("the server should answer")
+        endpoint.tls_config(tls)?.connect().await
     }
 
     pub(crate) async fn client(&self) -> IstioCertificateServiceClient<Channel> {

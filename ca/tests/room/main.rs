@@ -39,6 +39,8 @@ mod requests;
 #[cfg(test)]
 mod reviews;
 #[cfg(test)]
+mod rotation;
+#[cfg(test)]
 mod rules;
 #[cfg(test)]
 mod serving;
@@ -48,5 +50,9 @@ mod state_dir;
 mod storm;
 #[cfg(test)]
 mod tokens;
+#[cfg(test)]
+mod trust_bundle;
+#[cfg(test)]
+mod watcher;
 #[cfg(test)]
 mod web;

@@ -59,7 +59,7 @@ fn a_root_is_made_once_and_kept_where_only_we_can_read_its_key() {
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&dir), 0o700);
     assert_eq!(mode(&dir.join("authority.pem")), 0o600);
-    assert_eq!(names(&dir), ["authority.pem", "root-cert.pem"]);
+    assert_eq!(names(&dir), ["authority.pem", "root-cert.pem", "state.json"]);
     assert!(!fs::read_to_string(dir.join("root-cert.pem")).unwrap().contains("PRIVATE"));
 }
 
@@ -71,7 +71,7 @@ fn of_many_that_start_at_once_one_makes_the_root_and_all_use_it() {
         starts.into_iter().map(|start| start.join().unwrap()).collect()
     });
     assert_eq!(roots.len(), 1);
-    assert_eq!(names(dir.path()), ["authority.pem", "root-cert.pem"]);
+    assert_eq!(names(dir.path()), ["authority.pem", "root-cert.pem", "state.json"]);
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn a_lost_key_is_not_replaced_by_a_second_root() {
     let (dir, authority, _, _) = used();
     fs::remove_file(&authority).unwrap();
     assert!(matches!(error(dir.path()), StateError::KeyLost { .. }));
-    assert_eq!(names(dir.path()), ["root-cert.pem"]);
+    assert_eq!(names(dir.path()), ["root-cert.pem", "state.json"]);
 }
 
 #[test]

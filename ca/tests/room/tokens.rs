@@ -30,8 +30,9 @@ async fn check_refused(lab: &Lab, token: &str, reason: &str) {
 
 fn state_of(lab: &Lab) -> Vec<(String, Vec<u8>)> {
     let entries = fs::read_dir(lab.setup.path("state")).unwrap().map(Result::unwrap);
+    let kept = entries.filter(|entry| entry.file_type().unwrap().is_file());
     let mut files: Vec<_> =
-        entries.map(|entry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap())).collect();
+        kept.map(|entry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap())).collect();
     files.sort();
     files
 }

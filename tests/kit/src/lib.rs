@@ -23,3 +23,13 @@ pub use token::TokenIssuer;
 pub fn temp_dir() -> TempDir {
     tempfile::Builder::new().prefix("signet-test-").tempdir().expect("the temporary directory should be writable")
 }
+
+/// The same, kept in memory where the machine has a place for that: for tests that make files durable thousands of
+/// times, and simulate what is lost.
+///
+/// # Panics
+/// As [`temp_dir`].
+pub fn memory_dir() -> TempDir {
+    let in_memory = tempfile::Builder::new().prefix("signet-test-").tempdir_in("/dev/shm");
+    in_memory.unwrap_or_else(|_| temp_dir())
+}

@@ -1,0 +1,371 @@
+//! Puts rotation into effect: asks what follows, writes it down, publishes, and only then lets it sign.
+//!
+//! The order of every step is the promise: material, journal, published roots, signature. Each can fail, and each is
+//! done again at the next look. Knows no tasks and no clock.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use signet_identity::bundle::BUNDLE_PEM_MAX_BYTES;
+use signet_identity::{Certificate, Lifetime, Timestamp, TrustBundle, TrustDomain};
+
+use super::import::PluggedIn;
+use super::plugged_in::Directory;
+use super::rotation::{
+    Change, Event, Generation, Moment, Origin, Phase, Policy, Readiness, Refusal, Rotation, Watching, Why, root_id,
+};
+use super::self_signed::make_root;
+use super::signing::{Signing, UnfitError};
+use super::state_dir::StateDir;
+use super::store::{StateError, Store};
+use super::{Authority, AuthorityError, Published};
+
+/// Most steps of one look. Each generation takes a few; what is left over follows at the next look.
+const STEPS_MAX: usize = 64;
+
+/// How long a start waits for another process that makes a root in the same directory, and how often it looks.
+const BUSY_DEADLINE: Duration = Duration::from_secs(5);
+const BUSY_POLL: Duration = Duration::from_millis(10);
+
+/// The longest life that a leaf may have had before horizons were written down: the default of `leaf.max_ttl`, in
+/// case a smaller one is in force now.
+const LEAF_BEFORE_HORIZONS_MAX: Duration = Duration::from_secs(2160 * 3600);
+
+/// What an operator may want.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wish {
+    Prepare,
+    Activate { id: u64, readiness: Readiness },
+    Taint { id: u64 },
+    Revoke { id: u64 },
+}
+
+/// Why a wish was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum WishError {
+    /// It breaks a rule.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// Another process leads.
+    #[error("another process leads the rotation, ask that one")]
+    NotLeading,
+    /// It could not be put into effect.
+    #[error("it could not be put into effect")]
+    State(#[from] StateError),
+}
+
+/// The rotation with its store and what is in effect of it.
+pub(crate) struct Conductor {
+    pub(super) store: Box<dyn Store>,
+    pub(super) trust_domain: TrustDomain,
+    pub(super) policy: Policy,
+    /// The life of a root that is made here; `None` where none may be made.
+    pub(super) root_ttl: Option<Duration>,
+    /// Where an operator puts generations.
+    pub(super) plugged_in: Option<PluggedIn>,
+    pub(super) rotation: Rotation,
+    pub(super) leads: bool,
+    /// What signs, and as which generation.
+    signing: Option<(u64, Arc<Signing>)>,
+    /// What requests are given, once there is something.
+    authority: Option<Arc<Authority>>,
+    /// Whether everything that was written down is also published and in use.
+    is_effective: bool,
+}
+
+impl Conductor {
+    pub(crate) fn new(
+        store: Box<dyn Store>,
+        trust_domain: TrustDomain,
+        policy: Policy,
+        root_ttl: Option<Duration>,
+        directory: Option<Directory>,
+    ) -> Self {
+        Self {
+            store,
+            trust_domain,
+            policy,
+            root_ttl,
+            plugged_in: directory.map(PluggedIn::new),
+            rotation: Rotation::new(0),
+            leads: false,
+            signing: None,
+            authority: None,
+            is_effective: false,
+        }
+    }
+
+    /// Looks until something signs, waiting for a process that makes the first root in the same place.
+    pub(crate) fn start(&mut self, now: Timestamp) -> Result<Arc<Authority>, AuthorityError> {
+        let mut waited = Duration::ZERO;
+        while !self.take_lead()? && self.store.load()?.is_none_or(|rotation| rotation.active().is_none()) {
+            if waited >= BUSY_DEADLINE {
+                return Err(StateError::Busy { place: self.store.place(1) }.into());
+            }
+            thread::sleep(BUSY_POLL);
+            waited += BUSY_POLL;
+        }
+        if self.leads {
+            self.import_first(now)??;
+        }
+        self.look(now, Duration::ZERO, Watching::default())?;
+        match (&self.authority, self.rotation.active()) {
+            (Some(authority), _) => Ok(authority.clone()),
+            // Tried once more for the reason.
+            (None, Some(active)) => Err(self.signing_of(active, now).err().unwrap_or(StateError::NoSigner).into()),
+            (None, None) => Err(StateError::NoSigner.into()),
+        }
+    }
+
+    /// What requests are given.
+    pub(crate) fn authority(&self) -> Option<&Arc<Authority>> {
+        self.authority.as_ref()
+    }
+
+    /// Does everything that is due. `served` is how long the bundle in force was published since the look before.
+    pub(crate) fn look(&mut self, now: Timestamp, served: Duration, watching: Watching) -> Result<(), StateError> {
+        if !self.take_lead()? {
+            return self.follow(now);
+        }
+        if !self.is_effective {
+            self.take_effect(now)?;
+        }
+        self.import_changes(now)?;
+        let mut moment = Moment { now, served, watching, can_make: self.can_make() };
+        for _ in 0..STEPS_MAX {
+            let Ok(step) = self.rotation.step(Event::Look, &self.policy, &moment) else { break };
+            moment.served = Duration::ZERO;
+            match (step.change, step.make) {
+                (Some(change), _) => self.apply(step.next, change, now)?,
+                (None, Some(why)) => {
+                    self.rotation = step.next;
+                    self.make(why, now)?;
+                }
+                (None, None) => {
+                    self.rotation = step.next;
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Does what an operator wants, and what follows from it.
+    pub(crate) fn wish(&mut self, wish: Wish, now: Timestamp, watching: Watching) -> Result<(), WishError> {
+        self.look(now, Duration::ZERO, watching.clone())?;
+        if !self.leads {
+            return Err(WishError::NotLeading);
+        }
+        let event = match wish {
+            Wish::Prepare => Event::Prepare,
+            Wish::Activate { id, readiness } => Event::Activate { id, readiness },
+            Wish::Taint { id } => Event::Taint { id },
+            Wish::Revoke { id } => Event::Revoke { id },
+        };
+        let moment = Moment { now, served: Duration::ZERO, watching, can_make: self.can_make() };
+        let step = self.rotation.step(event, &self.policy, &moment)?;
+        if let Some(change) = step.change {
+            self.apply(step.next, change, now)?;
+        } else if let Some(why) = step.make {
+            self.make(why, now)?;
+        }
+        Ok(self.look(now, Duration::ZERO, moment.watching)?)
+    }
+
+    /// Whether roots of our own may be made. Never beside a plugged-in authority: that would be a fall back that nobody
+    /// asked for.
+    fn can_make(&self) -> bool {
+        let plugged_in = |phase: Phase, origin| origin == Origin::PluggedIn && !phase.is_over();
+        let is_plugged_in = || self.rotation.generations().iter().any(|found| plugged_in(found.phase, found.origin));
+        self.root_ttl.is_some()
+            && self.plugged_in.as_ref().is_none_or(|source| source.directory.is_empty() && !is_plugged_in())
+    }
+
+    /// Whether this process writes. One that begins to goes on from what is written down.
+    fn take_lead(&mut self) -> Result<bool, StateError> {
+        let leads = self.store.leads()?;
+        if leads && !self.leads {
+            self.rotation = self.store.load()?.unwrap_or_else(|| Rotation::new(0));
+            self.is_effective = false;
+        }
+        self.leads = leads;
+        Ok(leads)
+    }
+
+    /// Uses what the process that leads has written down.
+    fn follow(&mut self, now: Timestamp) -> Result<(), StateError> {
+        let Some(rotation) = self.store.load()? else { return Ok(()) };
+        if rotation != self.rotation || !self.is_effective {
+            self.rotation = rotation;
+            self.is_effective = false;
+            self.use_it(now)?;
+            self.is_effective = true;
+        }
+        Ok(())
+    }
+
+    /// Makes a root of our own, unless the one that is to come next is there already: a process that was killed before
+    /// it could write that down, or an earlier version of this program, left it.
+    fn make(&mut self, why: Why, now: Timestamp) -> Result<(), StateError> {
+        let Some(ttl) = self.root_ttl else { return Err(StateError::NoSigner) };
+        let (id, is_first) = (self.rotation.next_id(), self.rotation.generations().is_empty());
+        let found = self.store.unwritten(id)?;
+        let is_found = found.is_some();
+        let material = found.map_or_else(|| make_root(&self.trust_domain, ttl, now), Ok)?;
+        let usable = material.certificate.lifetime();
+        let roots = TrustBundle::new(self.trust_domain.clone(), vec![material.certificate.clone()])
+            .map_err(|error| self.unfit(id, error.into()))?;
+        let mut offer = material.offer(&roots, usable, Origin::SelfSigned);
+        if !is_found {
+            // One that cannot sign must not be kept, or it would be found again and again.
+            Signing::new(&material, &self.trust_domain, now).map_err(|error| self.unfit(id, error))?;
+            self.store.keep(id, material)?;
+            tracing::info!(generation = id, place = %self.store.place(id).display(), reason = %why, "root made");
+        }
+        let event = if is_found && is_first {
+            offer.horizon = Some(self.horizon_before(usable, now));
+            Event::Found(offer)
+        } else {
+            Event::Offered(offer)
+        };
+        let place = self.store.place(id);
+        self.offer(event, now)?.map_err(|source| StateError::NotTaken { place, source })
+    }
+
+    fn horizon_before(&self, usable: Lifetime, now: Timestamp) -> Timestamp {
+        now.plus(self.policy.leaf_max.max(LEAF_BEFORE_HORIZONS_MAX)).min(usable.not_after()).whole_secs()
+    }
+
+    /// Takes up a generation whose material is kept.
+    pub(super) fn offer(&mut self, event: Event, now: Timestamp) -> Result<Result<(), Refusal>, StateError> {
+        let moment = Moment { now, served: Duration::ZERO, watching: Watching::default(), can_make: false };
+        match self.rotation.step(event, &self.policy, &moment) {
+            Ok(step) => step.change.map_or(Ok(()), |change| self.apply(step.next, change, now)).map(Ok),
+            Err(refusal) => Ok(Err(refusal)),
+        }
+    }
+
+    /// Writes `next` down and puts it into effect.
+    fn apply(&mut self, next: Rotation, change: Change, now: Timestamp) -> Result<(), StateError> {
+        if let Change::Entered { id, phase: Phase::Active, .. } = change {
+            // What cannot sign is not written down as what signs; unless it has ended, which is known.
+            if let Some(generation) = next.get(id).filter(|generation| !generation.has_ended(now)) {
+                self.signing_of(generation, now)?;
+            }
+        }
+        self.store.save(&next)?;
+        self.rotation = next;
+        self.is_effective = false;
+        tell(&self.rotation, change);
+        if matches!(change, Change::Served) {
+            self.is_effective = true;
+            return Ok(());
+        }
+        self.take_effect(now)
+    }
+
+    fn take_effect(&mut self, now: Timestamp) -> Result<(), StateError> {
+        if let Some(pem) = published_pem(&self.rotation) {
+            self.store.publish(&self.rotation, &pem)?;
+        }
+        self.use_it(now)?;
+        self.store.sweep(&self.rotation);
+        self.is_effective = true;
+        Ok(())
+    }
+
+    /// Gives requests what the rotation says.
+    fn use_it(&mut self, now: Timestamp) -> Result<(), StateError> {
+        let Some(active) = self.rotation.active() else { return Ok(()) };
+        let (id, horizon) = (active.id, active.horizon.unwrap_or(active.usable.not_before()));
+        let in_use = self.signing.as_ref().is_some_and(|(of, _)| *of == id);
+        if active.has_ended(now) && !in_use {
+            // It signs nothing more; its successor comes, or the start says why there is none.
+            return Ok(());
+        }
+        let signing = self.signing_of(active, now)?;
+        let published = self.published(id)?;
+        self.signing = Some((id, signing.clone()));
+        self.authority = Some(Arc::new(Authority::new(id, signing, published, horizon)));
+        Ok(())
+    }
+
+    fn published(&self, active: u64) -> Result<Arc<Published>, StateError> {
+        let pem = published_pem(&self.rotation).unwrap_or_default();
+        let roots = TrustBundle::from_pem(self.trust_domain.clone(), pem.as_bytes())
+            .map_err(|error| self.unfit(active, error.into()))?;
+        Ok(Arc::new(Published {
+            generation: self.rotation.bundle(),
+            roots,
+            pem,
+            tainted_key_ids: self.rotation.tainted_key_ids(),
+            renewal_spread: self.policy.renewal_spread,
+        }))
+    }
+
+    /// The signing part of a generation, tried out when it is first wanted.
+    fn signing_of(&self, generation: &Generation, now: Timestamp) -> Result<Arc<Signing>, StateError> {
+        let id = generation.id;
+        if let Some((_, signing)) = self.signing.as_ref().filter(|(of, _)| *of == id) {
+            return Ok(signing.clone());
+        }
+        let material = self.store.material(generation)?;
+        let signing = Signing::new(&material, &self.trust_domain, now).map_err(|error| self.unfit(id, error))?;
+        Ok(Arc::new(signing))
+    }
+
+    fn unfit(&self, id: u64, source: UnfitError) -> StateError {
+        StateError::Unfit { path: self.store.place(id), source }
+    }
+}
+
+/// The text of all published roots: the active generation's as its source gave them, then what others add.
+fn published_pem(rotation: &Rotation) -> Option<String> {
+    let mut trusted = rotation.trusted();
+    let first = trusted.next()?;
+    let mut text = first.roots.pem().to_owned();
+    let mut known: BTreeSet<String> = first.roots.ids().map(str::to_owned).collect();
+    for other in trusted {
+        let roots = Certificate::list_from_pem(other.roots.pem().as_bytes(), BUNDLE_PEM_MAX_BYTES).unwrap_or_default();
+        for root in roots.iter().filter(|root| known.insert(root_id(root))) {
+            if !text.ends_with('\n') {
+                text.push('\n');
+            }
+            text.push_str(&root.to_pem());
+        }
+    }
+    Some(text)
+}
+
+fn tell(rotation: &Rotation, change: Change) {
+    let bundle = rotation.bundle();
+    match change {
+        Change::Entered { id, phase, why } => {
+            let key_id = rotation.get(id).map(|generation| generation.key_id.as_str());
+            tracing::info!(generation = id, phase = phase.as_str(), reason = %why, key_id, bundle, "authority rotation");
+        }
+        Change::Armed { id } => tracing::info!(generation = id, "generation signs as soon as its roots are known"),
+        Change::HorizonMoved { id, to } => tracing::debug!(generation = id, horizon = %to, "horizon moved"),
+        Change::Served => tracing::debug!("wait written down"),
+        Change::RootKnown { why } => tracing::info!(reason = %why, bundle, "a root counts as known everywhere"),
+        Change::Forgotten { id } => tracing::debug!(generation = id, "generation is not listed any more"),
+    }
+}
+
+/// Opens a self-signed authority that never rotates by itself.
+pub(super) fn open_self_signed(
+    dir: &Path,
+    trust_domain: &TrustDomain,
+    root_ttl: Duration,
+    now: Timestamp,
+) -> Result<Authority, AuthorityError> {
+    let store = Box::new(StateDir::new(dir, trust_domain.clone()));
+    let mut conductor = Conductor::new(store, trust_domain.clone(), Policy::by_hand(), Some(root_ttl), None);
+    Ok(Arc::unwrap_or_clone(conductor.start(now)?))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,218 @@
+//! Rotation put into effect on a real directory, in simulated time: whatever happens, every leaf verifies for as long
+//! as it lives.
+
+use std::path::PathBuf;
+
+use signet_identity::der::AltName;
+use signet_identity::{Certificate, PrivateKey};
+use signet_runtime::files;
+use signet_testkit::{TempDir, memory_dir};
+
+use super::*;
+use crate::authority::rotation::PublishedRoot;
+use crate::profile::serving_leaf;
+
+mod crashes;
+mod hundred;
+mod store;
+
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// Most time that a look credits to a root.
+const TICK: Duration = Duration::from_secs(600);
+const CALM_TICK: Duration = Duration::from_secs(4 * 3600);
+
+const LEAF_MAX: Duration = Duration::from_secs(6 * 3600);
+const ROOT_TTL: Duration = Duration::from_secs(4 * 86_400);
+
+fn start() -> Timestamp {
+    Timestamp::from_unix_secs(1_800_000_000)
+}
+
+fn trust_domain() -> TrustDomain {
+    "cluster.local".parse().unwrap()
+}
+
+fn policy() -> Policy {
+    let (min_wait, deadline, keep_old) = (HOUR, 2 * HOUR, HOUR);
+    Policy { automatic: true, leaf_max: LEAF_MAX, min_wait, deadline, keep_old, ..Policy::by_hand() }
+}
+
+/// A leaf that was given out.
+struct Given {
+    leaf: Certificate,
+    generation: u64,
+}
+
+/// An authority in a directory, its clock, and everything that it ever signed or published.
+struct World {
+    dir: TempDir,
+    now: Timestamp,
+    conductor: Option<Conductor>,
+    given: Vec<Given>,
+    /// Bundles with the instant until which some verifier may have had no later one.
+    bundles: Vec<(Timestamp, Arc<Published>)>,
+    directory: Option<PathBuf>,
+    policy: Policy,
+}
+
+impl World {
+    fn new() -> Self {
+        Self {
+            dir: memory_dir(),
+            now: start(),
+            conductor: None,
+            given: Vec::new(),
+            bundles: Vec::new(),
+            directory: None,
+            policy: policy(),
+        }
+    }
+
+    fn state_dir(&self) -> StateDir {
+        StateDir::new(self.dir.path(), trust_domain())
+    }
+
+    /// Starts as a process would. The one before must have ended.
+    fn start_on(&mut self, store: Box<dyn Store>) -> Result<(), AuthorityError> {
+        self.conductor = None;
+        let directory = self.directory.as_deref().map(Directory::new);
+        let root_ttl = directory.is_none().then_some(ROOT_TTL);
+        let mut conductor = Conductor::new(store, trust_domain(), self.policy.clone(), root_ttl, directory);
+        conductor.start(self.now)?;
+        self.conductor = Some(conductor);
+        Ok(())
+    }
+
+    fn restart(&mut self) {
+        self.conductor = None;
+        self.start_on(Box::new(self.state_dir())).expect("it should start");
+    }
+
+    fn conductor(&mut self) -> &mut Conductor {
+        self.conductor.as_mut().unwrap()
+    }
+
+    fn authority(&self) -> Arc<Authority> {
+        self.conductor.as_ref().unwrap().authority().unwrap().clone()
+    }
+
+    fn wish(&mut self, wish: Wish) -> Result<(), WishError> {
+        let now = self.now;
+        self.conductor().wish(wish, now, Watching::default())
+    }
+
+    fn look(&mut self, served: Duration) -> Result<(), StateError> {
+        let now = self.now;
+        self.conductor().look(now, served, Watching::default())
+    }
+
+    /// Lets time pass, look by look; at each, leaves are given out and all are judged.
+    fn pass(&mut self, span: Duration, tick: Duration) {
+        let until = self.now.plus(span);
+        while self.now < until {
+            self.now = self.now.plus(tick);
+            self.look(tick).unwrap();
+            self.give_and_judge();
+        }
+    }
+
+    /// One look at the next instant that matters: soon while a root is on its way, later while none is.
+    fn tick(&mut self) -> Result<(), StateError> {
+        let is_calm = self.conductor().rotation.roots().values().all(|root| root.is_known);
+        let tick = if is_calm { CALM_TICK } else { TICK };
+        self.now = self.now.plus(tick);
+        self.look(tick)
+    }
+
+    fn phases(&self) -> String {
+        let generations = self.conductor.as_ref().unwrap().rotation.generations();
+        let live = generations.iter().filter(|found| !found.phase.is_over());
+        live.map(|found| format!("{}:{}", found.id, found.phase)).collect::<Vec<_>>().join(" ")
+    }
+
+    /// Signs a leaf as long as one can be, and judges everything that lives.
+    fn give_and_judge(&mut self) {
+        let authority = self.authority();
+        let published = authority.published().clone();
+        self.note_bundle(&published);
+        let leaf = self.sign(&authority);
+        let roots_file = self.roots_file();
+        assert!(verifies(&leaf, &roots_file, self.now), "signed under a root that is not published");
+        for (_, bundle) in &self.bundles {
+            assert!(verifies(&leaf, &bundle.roots, self.now), "signed under a root that is not known everywhere");
+        }
+        let generation = authority.generation();
+        self.given.push(Given { leaf, generation });
+        self.judge(&published);
+    }
+
+    fn note_bundle(&mut self, published: &Arc<Published>) {
+        let (now, deadline) = (self.now, self.policy.deadline);
+        match self.bundles.last_mut() {
+            Some((until, last)) if last.generation == published.generation => *until = now.plus(deadline),
+            _ => self.bundles.push((now.plus(deadline), published.clone())),
+        }
+        self.bundles.retain(|(until, _)| *until > now);
+    }
+
+    fn sign(&self, authority: &Authority) -> Certificate {
+        let key = PrivateKey::generate_p256().unwrap();
+        let names = [AltName::Uri("spiffe://cluster.local/ns/shop/sa/web".to_owned())];
+        let template = serving_leaf(&names, key.public(), self.policy.leaf_max, authority, self.now).unwrap();
+        let leaf = Certificate::from_der(&authority.sign(&template).unwrap().der).unwrap();
+        if self.directory.is_none() {
+            let written = self.state_dir().load().unwrap().unwrap();
+            let horizon = written.get(authority.generation()).unwrap().horizon;
+            assert!(
+                horizon >= Some(leaf.lifetime().not_after()),
+                "a leaf lives beyond the horizon that is written down"
+            );
+        }
+        leaf
+    }
+
+    /// Every leaf within its life verifies by what is published now, unless its generation was revoked.
+    fn judge(&mut self, published: &Published) {
+        let now = self.now;
+        self.given.retain(|given| given.leaf.lifetime().contains(now));
+        let revoked = |id: u64| {
+            let found = self.conductor.as_ref().unwrap().rotation.get(id);
+            found.is_some_and(|found| found.phase == Phase::Revoked)
+        };
+        for given in self.given.iter().filter(|given| !revoked(given.generation)) {
+            let bundle = published.generation;
+            assert!(
+                verifies(&given.leaf, &published.roots, now),
+                "bundle {bundle} lost generation {}",
+                given.generation
+            );
+        }
+    }
+
+    fn roots_file(&self) -> TrustBundle {
+        if self.directory.is_some() {
+            return self.authority().roots().clone();
+        }
+        let text = files::read(&self.dir.path().join("root-cert.pem"), BUNDLE_PEM_MAX_BYTES).unwrap();
+        TrustBundle::from_pem(trust_domain(), &text).unwrap()
+    }
+
+    fn names(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.dir.path()).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    fn root_of(&self, id: u64) -> PublishedRoot {
+        let rotation = &self.conductor.as_ref().unwrap().rotation;
+        let root = rotation.get(id).unwrap().roots.ids().next().unwrap();
+        rotation.roots()[root]
+    }
+}
+
+fn verifies(leaf: &Certificate, roots: &TrustBundle, now: Timestamp) -> bool {
+    roots.verify([leaf], now).is_ok()
+}

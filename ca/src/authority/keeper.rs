@@ -1,0 +1,223 @@
+//! The task around rotation: looks every few seconds, and hands requests what is in force.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus_client::registry::Registry;
+use signet_identity::{Timestamp, TrustDomain};
+use signet_runtime::tasks::chain;
+use signet_runtime::{Clock, HealthHandle, Shutdown};
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinError, spawn_blocking};
+
+use super::conductor::Conductor;
+use super::plugged_in::Directory;
+use super::rotation::Policy;
+use super::state_dir::StateDir;
+use super::store::{Memory, Store};
+use super::verbs::{Asked, AuthorityVerbs};
+use super::{Authority, AuthorityError, Overview};
+use crate::config::{AuthorityConfig, AuthoritySource};
+use crate::metrics::AuthorityMetrics;
+use crate::trust_bundle::Acknowledgements;
+
+/// Time between two looks.
+const LOOK_INTERVAL: Duration = Duration::from_secs(2);
+
+/// Most wishes that wait for the look before them.
+const ASKED_MAX: usize = 8;
+
+/// Why the keeper ended.
+#[derive(Debug, thiserror::Error)]
+pub enum KeeperError {
+    /// A bug in Signet.
+    #[error("a look at the authority panicked")]
+    Panicked(#[from] JoinError),
+}
+
+/// Keeps the authority: rotates it, and gives its snapshots out.
+pub struct Keeper {
+    conductor: Conductor,
+    clock: Clock,
+    acknowledgements: Acknowledgements,
+    health: HealthHandle,
+    authority: watch::Sender<Arc<Authority>>,
+    overview: watch::Sender<Arc<Overview>>,
+    metrics: AuthorityMetrics,
+    /// Operators' wishes, and where they come in.
+    asked: mpsc::Receiver<Asked>,
+    ear: mpsc::Sender<Asked>,
+    looked_at: Timestamp,
+    /// What was last complained about, so that it is logged once.
+    complaint: Option<String>,
+}
+
+impl Keeper {
+    /// Opens the authority that `config` names, or makes it. Reads and writes files.
+    ///
+    /// # Errors
+    /// Every variant of [`AuthorityError`].
+    pub fn open(
+        config: &AuthorityConfig,
+        policy: Policy,
+        trust_domain: &TrustDomain,
+        clock: Clock,
+        health: HealthHandle,
+    ) -> Result<Self, AuthorityError> {
+        let now = Timestamp::from(clock.now());
+        let mut conductor = conductor(config, policy, trust_domain, now);
+        let authority = conductor.start(now)?;
+        tracing::info!(
+            generation = authority.generation(),
+            serial = %authority.certificate().serial(),
+            key = %authority.certificate().public_key().algorithm(),
+            roots = authority.roots().roots().len(),
+            not_after = %authority.certificate().lifetime().not_after(),
+            "authority loaded"
+        );
+        let (authority, _) = watch::channel(authority);
+        let (ear, asked) = mpsc::channel(ASKED_MAX);
+        let acknowledgements = Acknowledgements::default();
+        let (overview, _) = watch::channel(Arc::new(conductor.overview(now, &acknowledgements.watching())));
+        let mut keeper = Self {
+            conductor,
+            clock,
+            acknowledgements,
+            health,
+            authority,
+            overview,
+            metrics: AuthorityMetrics::default(),
+            asked,
+            ear,
+            looked_at: now,
+            complaint: None,
+        };
+        keeper.tell(now);
+        Ok(keeper)
+    }
+
+    /// What is in force.
+    pub fn authority(&self) -> watch::Receiver<Arc<Authority>> {
+        self.authority.subscribe()
+    }
+
+    /// Who has which bundle.
+    pub fn acknowledgements(&self) -> &Acknowledgements {
+        &self.acknowledgements
+    }
+
+    /// Shows in `registry` what there is to measure.
+    pub fn register(&self, registry: &mut Registry) {
+        let (overview, authority) = (self.overview.subscribe(), self.authority.subscribe());
+        self.metrics.register(registry, overview, authority, self.acknowledgements.clone());
+    }
+
+    /// Where operators ask.
+    pub(crate) fn verbs(&self) -> AuthorityVerbs {
+        AuthorityVerbs { keeper: self.ear.clone() }
+    }
+
+    /// Looks until shutdown begins.
+    ///
+    /// # Errors
+    /// [`KeeperError::Panicked`].
+    pub async fn run(mut self, shutdown: Shutdown) -> Result<(), KeeperError> {
+        loop {
+            let asked = tokio::select! {
+                // A wish that was taken is in the result; the other arms hold nothing.
+                () = shutdown.begun() => return Ok(()),
+                () = tokio::time::sleep(LOOK_INTERVAL) => None,
+                asked = self.asked.recv() => asked,
+            };
+            // A look reads and writes files, and waits for the disk.
+            self = spawn_blocking(move || {
+                self.look();
+                if let Some(asked) = asked {
+                    self.answer(asked);
+                }
+                self
+            })
+            .await?;
+        }
+    }
+
+    fn look(&mut self) {
+        let now = Timestamp::from(self.clock.now());
+        let served = now.since(self.looked_at);
+        self.looked_at = now;
+        let looked = self.conductor.look(now, served, self.acknowledgements.watching());
+        self.complain(looked.err().map(|error| chain(&error)));
+        self.tell(now);
+    }
+
+    fn answer(&mut self, asked: Asked) {
+        let now = self.looked_at;
+        let done = match asked.wish {
+            Some(wish) => self.conductor.wish(wish, now, self.acknowledgements.watching()),
+            None => Ok(()),
+        };
+        if let (Some(wish), Err(error)) = (asked.wish, &done) {
+            tracing::warn!(?wish, error = chain(error), "operator's wish was not done");
+        }
+        let overview = self.tell(now);
+        // Whoever asked may have gone.
+        let _ = asked.reply.send(done.map(|()| overview));
+    }
+
+    /// Tells everyone what is in force now.
+    fn tell(&mut self, now: Timestamp) -> Arc<Overview> {
+        self.give_out();
+        self.tell_health(now);
+        self.conductor.take_reloads().into_iter().for_each(|reload| self.metrics.reloaded(reload));
+        let overview = Arc::new(self.conductor.overview(now, &self.acknowledgements.watching()));
+        self.overview.send_replace(overview.clone());
+        overview
+    }
+
+    fn give_out(&self) {
+        let Some(authority) = self.conductor.authority() else { return };
+        self.authority.send_if_modified(|current| {
+            let is_new = !Arc::ptr_eq(current, authority);
+            if is_new {
+                *current = authority.clone();
+            }
+            is_new
+        });
+    }
+
+    fn complain(&mut self, complaint: Option<String>) {
+        if let Some(error) = complaint.as_ref().filter(|_| complaint != self.complaint) {
+            tracing::error!(error, "authority cannot be kept as it should be, what is in force stays");
+        }
+        self.complaint = complaint;
+    }
+
+    fn tell_health(&self, now: Timestamp) {
+        match self.complaint.clone().or_else(|| self.conductor.remark(now)) {
+            Some(remark) => self.health.degraded(remark),
+            None => self.health.ready(),
+        }
+    }
+}
+
+/// The store and the sources that `config` names.
+fn conductor(config: &AuthorityConfig, policy: Policy, trust_domain: &TrustDomain, now: Timestamp) -> Conductor {
+    let own = Some(config.root_ttl);
+    let in_memory = || Memory::numbered_from(u64::try_from(now.unix_secs()).unwrap_or(0));
+    let in_dir = |dir| Box::new(StateDir::new(dir, trust_domain.clone()));
+    let (store, root_ttl, directory): (Box<dyn Store>, _, _) = match &config.source {
+        AuthoritySource::SelfSigned { state_dir } => (in_dir(state_dir), own, None),
+        AuthoritySource::PluggedIn { dir, state_dir: Some(state_dir) } => {
+            (in_dir(state_dir), None, Some(Directory::new(dir)))
+        }
+        AuthoritySource::PluggedIn { dir, state_dir: None } => (Box::new(in_memory()), None, Some(Directory::new(dir))),
+        AuthoritySource::PluggedInIfThere { dir, state_dir } => {
+            let directory = Directory::new(dir);
+            // A plugged-in key is copied only where one of our own was before it, which then signs on for a while.
+            let has_place = directory.is_empty() || StateDir::is_used(state_dir);
+            let store: Box<dyn Store> = if has_place { in_dir(state_dir) } else { Box::new(in_memory()) };
+            (store, own, Some(directory))
+        }
+    };
+    Conductor::new(store, trust_domain.clone(), policy, root_ttl, directory)
+}

@@ -1,0 +1,28 @@
+//! What an operator should know about an authority that works: told by readiness, and in the log when it changes.
+
+use signet_identity::Timestamp;
+
+use super::conductor::Conductor;
+
+impl Conductor {
+    /// What is wrong although something signs, the most urgent first.
+    pub(super) fn remark(&self, now: Timestamp) -> Option<String> {
+        let refused = self.plugged_in.as_ref().and_then(|plugged_in| plugged_in.refused.clone());
+        if let Some(refused) = refused {
+            return Some(format!("plugged-in files are not in force: {refused}"));
+        }
+        let active = self.rotation.active()?;
+        let end = active.usable.not_after();
+        if active.has_ended(now) || self.rotation.waiting().is_some() {
+            // Readiness itself tells of the former; in the latter the cure is under way.
+            return None;
+        }
+        let remaining = active.usable.remaining(now);
+        if remaining < self.policy.leaf_max {
+            return Some(format!("certificates are cut short: generation {} ends at {end}", active.id));
+        }
+        let life = end.since(active.usable.not_before());
+        let is_due = remaining < self.policy.prepare_before(life);
+        is_due.then(|| format!("generation {} ends at {end} and no successor is prepared", active.id))
+    }
+}

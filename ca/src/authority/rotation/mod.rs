@@ -1,0 +1,170 @@
+//! Which generation of the authority signs, whose roots are trusted, and what happens next: a pure state machine.
+//!
+//! A generation is a key with its certificate and its roots. Its roots are published before it signs and stay published
+//! until the last leaf under it has ended; exactly one signs. Each step is one change that is written down before it
+//! takes effect. Must not know of files, keys, sockets or the clock: times and counts come in as values.
+
+mod gate;
+mod generation;
+mod policy;
+mod root;
+mod step;
+mod verbs;
+
+pub use gate::Progress;
+pub use generation::{Generation, Origin, Phase, Roots};
+pub use policy::Policy;
+pub use root::{PublishedRoot, Watching};
+pub use step::{Change, Why};
+pub use verbs::{Readiness, Refusal};
+
+pub(crate) use generation::{Offer, fingerprint, root_id};
+pub(crate) use step::{Event, Moment};
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Most generations that are waiting, signing, or trusted for what they signed.
+pub const GENERATIONS_MAX: usize = 16;
+
+/// Most generations that are over and still listed.
+pub const HISTORY_MAX: usize = 8;
+
+/// All generations, and the number of the bundle that they make.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rotation {
+    /// In the order in which they came.
+    pub(super) generations: Vec<Generation>,
+    /// The published roots by their ids.
+    pub(super) roots: BTreeMap<String, PublishedRoot>,
+    /// Grows with each change of the published roots, and when a generation is tainted.
+    pub(super) bundle: u64,
+    /// The id that the next generation gets; none is used twice.
+    pub(super) next_id: u64,
+}
+
+/// Why a written-down rotation cannot be true.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Inconsistent {
+    /// Ids that repeat, go down or are yet to be given.
+    #[error("ids of generations are out of order")]
+    Ids,
+    /// More than one signs.
+    #[error("more than one generation is active")]
+    Active,
+    /// More than one waits.
+    #[error("more than one generation is waiting")]
+    Waiting,
+    /// Roots that are said to be published are not those of the generations, or belong to a bundle yet to come.
+    #[error("the published roots are not those of the trusted generations")]
+    Roots,
+    /// More generations than there can be.
+    #[error("more than {} generations", GENERATIONS_MAX + HISTORY_MAX)]
+    TooMany,
+}
+
+impl Rotation {
+    /// Nothing yet; the first bundle gets the number after `bundle`.
+    pub(crate) fn new(bundle: u64) -> Self {
+        Self { generations: Vec::new(), roots: BTreeMap::new(), bundle, next_id: 1 }
+    }
+
+    /// A rotation as it was written down.
+    ///
+    /// # Errors
+    /// Every variant of [`Inconsistent`].
+    pub(crate) fn restored(
+        generations: Vec<Generation>,
+        roots: BTreeMap<String, PublishedRoot>,
+        bundle: u64,
+        next_id: u64,
+    ) -> Result<Self, Inconsistent> {
+        let rotation = Self { generations, roots, bundle, next_id };
+        let ids: Vec<u64> = rotation.generations.iter().map(|generation| generation.id).chain([next_id]).collect();
+        if ids.is_sorted_by(|one, next| one < next) && ids.first().is_some_and(|first| *first > 0) {
+            rotation.check().map(|()| rotation)
+        } else {
+            Err(Inconsistent::Ids)
+        }
+    }
+
+    fn check(&self) -> Result<(), Inconsistent> {
+        let count = |wanted: fn(Phase) -> bool| self.generations.iter().filter(|found| wanted(found.phase)).count();
+        if self.generations.len() > GENERATIONS_MAX + HISTORY_MAX {
+            return Err(Inconsistent::TooMany);
+        }
+        if count(|phase| phase == Phase::Active) > 1 {
+            return Err(Inconsistent::Active);
+        }
+        if count(Phase::is_waiting) > 1 {
+            return Err(Inconsistent::Waiting);
+        }
+        let is_early = self.roots.values().any(|root| root.published_in > self.bundle);
+        if is_early || !self.trusted_roots().into_iter().eq(self.roots.keys().map(String::as_str)) {
+            return Err(Inconsistent::Roots);
+        }
+        Ok(())
+    }
+
+    /// All generations that are known, oldest first.
+    pub fn generations(&self) -> &[Generation] {
+        &self.generations
+    }
+
+    /// The number of the published bundle; zero before the first.
+    pub fn bundle(&self) -> u64 {
+        self.bundle
+    }
+
+    /// The id that the next generation gets.
+    pub(crate) fn next_id(&self) -> u64 {
+        self.next_id
+    }
+
+    /// The generation with this id.
+    pub fn get(&self, id: u64) -> Option<&Generation> {
+        self.generations.iter().find(|generation| generation.id == id)
+    }
+
+    /// The one that signs.
+    pub fn active(&self) -> Option<&Generation> {
+        self.generations.iter().find(|generation| generation.phase == Phase::Active)
+    }
+
+    /// The one that will sign next, if there is one.
+    pub fn waiting(&self) -> Option<&Generation> {
+        self.generations.iter().find(|generation| generation.phase.is_waiting())
+    }
+
+    /// Those whose roots are published: the active one first, then the others as they came.
+    pub fn trusted(&self) -> impl Iterator<Item = &Generation> {
+        let others = self.generations.iter().filter(|found| found.phase.is_trusted() && found.phase != Phase::Active);
+        self.active().into_iter().chain(others)
+    }
+
+    /// Key ids of the generations whose certificates must be replaced now.
+    pub fn tainted_key_ids(&self) -> Vec<String> {
+        let tainted = self.generations.iter().filter(|generation| generation.phase == Phase::Tainted);
+        tainted.map(|generation| generation.key_id.clone()).collect()
+    }
+
+    fn get_mut(&mut self, id: u64) -> Option<&mut Generation> {
+        self.generations.iter_mut().find(|generation| generation.id == id)
+    }
+
+    /// The published roots, by SHA-256 over each certificate.
+    pub fn roots(&self) -> &BTreeMap<String, PublishedRoot> {
+        &self.roots
+    }
+
+    fn trusted_roots(&self) -> BTreeSet<&str> {
+        self.trusted().flat_map(|generation| generation.roots.ids()).collect()
+    }
+
+    /// Whether there is room for another generation.
+    fn is_full(&self) -> bool {
+        self.generations.iter().filter(|generation| !generation.phase.is_over()).count() >= GENERATIONS_MAX
+    }
+}
+
+#[cfg(test)]
+mod tests;

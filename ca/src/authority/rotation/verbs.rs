@@ -1,0 +1,213 @@
+//! What an operator or a source may ask for, and in which order: only a published generation may sign, only one that
+//! signed can be tainted, only a tainted one can be taken away from those who hold its leaves.
+
+use signet_identity::Timestamp;
+
+use super::step::{Change, Moment, Why};
+use super::{Generation, Offer, Phase, Policy, Progress, Rotation};
+
+/// Whether an operator waits for the gate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Readiness {
+    /// Sign now, if the roots are known everywhere.
+    Now,
+    /// Sign as soon as they are.
+    WhenKnown,
+    /// Sign now, whoever does not know them; also back to a generation that signed before.
+    Whatever,
+}
+
+/// The rule that a wish breaks.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// No such id.
+    #[error("there is no generation {id}")]
+    Unknown {
+        /// The id.
+        id: u64,
+    },
+    /// One waits already.
+    #[error("generation {id} is waiting already: activate it, or revoke it")]
+    AlreadyWaiting {
+        /// The one that waits.
+        id: u64,
+    },
+    /// The source cannot make keys.
+    #[error("the authority is plugged in: put the new files into its directory")]
+    CannotMake,
+    /// Too many are still needed.
+    #[error(
+        "{} generations are still needed by certificates or waiting, which is the most there can be",
+        super::GENERATIONS_MAX
+    )]
+    TooMany,
+    /// Exactly this is there already.
+    #[error("generation {id} is the same")]
+    Known {
+        /// The one that is there.
+        id: u64,
+    },
+    /// Exactly this was tainted or revoked.
+    #[error("generation {id} is the same, and is {phase}")]
+    Distrusted {
+        /// The one that was.
+        id: u64,
+        /// What it is.
+        phase: Phase,
+    },
+    /// Its roots are not known everywhere.
+    #[error("generation {id} may not sign yet: {progress}")]
+    NotYet {
+        /// Which.
+        id: u64,
+        /// What is missing.
+        progress: Progress,
+    },
+    /// It signed before.
+    #[error("generation {id} signed before: going back to it has to be forced")]
+    SignedBefore {
+        /// Which.
+        id: u64,
+    },
+    /// Its own life is over.
+    #[error("generation {id} has ended")]
+    Ended {
+        /// Which.
+        id: u64,
+    },
+    /// A phase from which nothing leads to signing.
+    #[error("generation {id} is {phase}, only a published one can be activated")]
+    NotActivatable {
+        /// Which.
+        id: u64,
+        /// Its phase.
+        phase: Phase,
+    },
+    /// The one that signs.
+    #[error("generation {id} signs: prepare and activate another one before it is tainted")]
+    Signs {
+        /// Which.
+        id: u64,
+    },
+    /// Only one that signed and does not any more can be tainted.
+    #[error("generation {id} is {phase}, only an old one can be tainted")]
+    NotTaintable {
+        /// Which.
+        id: u64,
+        /// Its phase.
+        phase: Phase,
+    },
+    /// Only a tainted one, or one that never signed, can be revoked.
+    #[error("generation {id} is {phase}, only a tainted one, or one that never signed, can be revoked")]
+    NotRevocable {
+        /// Which.
+        id: u64,
+        /// Its phase.
+        phase: Phase,
+    },
+}
+
+impl Rotation {
+    fn known(&self, id: u64) -> Result<&Generation, Refusal> {
+        self.get(id).ok_or(Refusal::Unknown { id })
+    }
+
+    /// Lets `id` enter `phase`, where its own phase allows that.
+    fn enter(&mut self, id: u64, phase: Phase, why: Why, now: Timestamp) -> Change {
+        if let Some(generation) = self.generations.iter_mut().find(|found| found.id == id) {
+            generation.enter(phase, now);
+        }
+        Change::Entered { id, phase, why }
+    }
+
+    pub(super) fn may_prepare(&self, moment: &Moment) -> Result<Why, Refusal> {
+        match self.waiting() {
+            Some(waiting) => Err(Refusal::AlreadyWaiting { id: waiting.id }),
+            None if !moment.can_make => Err(Refusal::CannotMake),
+            None if self.is_full() => Err(Refusal::TooMany),
+            None => Ok(Why::Operator),
+        }
+    }
+
+    /// Takes what a source offers. One that signed before and comes back signs again: its roots never went away.
+    pub(super) fn take(&mut self, offer: Offer, policy: &Policy, now: Timestamp) -> Result<Change, Refusal> {
+        let same = self.generations.iter().find(|found| found.content == offer.content);
+        match same.map(|same| (same.id, same.phase)) {
+            None | Some((_, Phase::Retired)) => {}
+            Some((id, Phase::Old)) if !offer.usable.contains(now) => return Err(Refusal::Ended { id }),
+            Some((id, Phase::Old)) => {
+                self.supersede(now);
+                return Ok(self.switch_to(id, Why::KnownRoots, policy, now));
+            }
+            Some((id, phase @ (Phase::Tainted | Phase::Revoked))) => return Err(Refusal::Distrusted { id, phase }),
+            Some((id, Phase::Prepared | Phase::Published | Phase::Active)) => return Err(Refusal::Known { id }),
+        }
+        self.supersede(now);
+        if self.is_full() {
+            return Err(Refusal::TooMany);
+        }
+        let id = self.next_id;
+        self.next_id += 1;
+        self.generations.push(Generation::offered(id, offer, now));
+        Ok(Change::Entered { id, phase: Phase::Prepared, why: Why::Source })
+    }
+
+    /// Takes over what signed before there was a rotation. Its horizon comes with it, for nobody wrote it down.
+    pub(super) fn find(&mut self, offer: Offer, policy: &Policy, now: Timestamp) -> Result<Change, Refusal> {
+        self.take(offer, policy, now)?;
+        let id = self.waiting().ok_or(Refusal::TooMany)?.id;
+        Ok(self.switch_to(id, Why::Found, policy, now))
+    }
+
+    /// A generation that waits has signed nothing, so it can go at once.
+    fn supersede(&mut self, now: Timestamp) {
+        if let Some(waiting) = self.generations.iter_mut().find(|found| found.phase.is_waiting()) {
+            waiting.enter(Phase::Retired, now);
+        }
+    }
+
+    pub(super) fn activate(
+        &mut self,
+        id: u64,
+        readiness: Readiness,
+        policy: &Policy,
+        moment: &Moment,
+    ) -> Result<Change, Refusal> {
+        let generation = self.known(id)?;
+        let phase = generation.phase;
+        if generation.has_ended(moment.now) {
+            return Err(Refusal::Ended { id });
+        }
+        let why = match (phase, readiness) {
+            (Phase::Published, Readiness::Whatever) | (Phase::Old, Readiness::Whatever) => Why::Forced,
+            (Phase::Old, _) => return Err(Refusal::SignedBefore { id }),
+            (Phase::Published, _) => match self.missing(generation, policy, &moment.watching) {
+                None => Why::Operator,
+                Some(_) if readiness == Readiness::WhenKnown => {
+                    self.generations.iter_mut().filter(|found| found.id == id).for_each(|found| found.is_armed = true);
+                    return Ok(Change::Armed { id });
+                }
+                Some(progress) => return Err(Refusal::NotYet { id, progress }),
+            },
+            _ => return Err(Refusal::NotActivatable { id, phase }),
+        };
+        Ok(self.switch_to(id, why, policy, moment.now))
+    }
+
+    pub(super) fn taint(&mut self, id: u64, now: Timestamp) -> Result<Change, Refusal> {
+        match self.known(id)?.phase {
+            Phase::Old => Ok(self.enter(id, Phase::Tainted, Why::Operator, now)),
+            Phase::Active => Err(Refusal::Signs { id }),
+            phase => Err(Refusal::NotTaintable { id, phase }),
+        }
+    }
+
+    pub(super) fn revoke(&mut self, id: u64, now: Timestamp) -> Result<Change, Refusal> {
+        match self.known(id)?.phase {
+            Phase::Tainted | Phase::Prepared | Phase::Published => {
+                Ok(self.enter(id, Phase::Revoked, Why::Operator, now))
+            }
+            phase => Err(Refusal::NotRevocable { id, phase }),
+        }
+    }
+}

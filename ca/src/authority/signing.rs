@@ -1,0 +1,159 @@
+//! A key with its certificate and what stands above it, judged fit to sign.
+
+use std::collections::BTreeSet;
+
+use signet_identity::der::AltName;
+use signet_identity::{
+    BundleError, Certificate, CertificateError, KeyError, Lifetime, PrivateKey, PublicKey, Serial, Signer, SpiffeId,
+    Timestamp, TrustBundle, TrustDomain, VerifyError, der,
+};
+
+use super::material::Material;
+use crate::encode;
+use crate::profile::LeafTemplate;
+
+/// Why key, certificate and roots do not make an authority.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UnfitError {
+    /// The key is another certificate's.
+    #[error("signing key does not belong to the signing certificate")]
+    KeyMismatch,
+    /// The certificate may not sign others.
+    #[error("signing certificate is not a CA certificate")]
+    NotAuthority,
+    /// The certificate has ended.
+    #[error("signing certificate expired at {not_after}")]
+    Expired {
+        /// When it ended.
+        not_after: Timestamp,
+    },
+    /// The certificate has not begun.
+    #[error("signing certificate is not valid before {not_before}")]
+    NotYetValid {
+        /// When it begins.
+        not_before: Timestamp,
+    },
+    /// The roots are no trust bundle.
+    #[error("roots cannot be used: {0}")]
+    Roots(#[from] BundleError),
+    /// What is signed would not be trusted.
+    #[error("a certificate signed by this authority would not be trusted: {0}")]
+    NoPath(#[from] VerifyError),
+    /// The key cannot sign.
+    #[error("signing key cannot be used: {0}")]
+    Key(#[from] KeyError),
+    /// A trial certificate could not be read back.
+    #[error("a certificate signed by this authority could not be read: {0}")]
+    Trial(#[from] CertificateError),
+}
+
+/// A leaf, signed.
+#[derive(Debug)]
+pub struct SignedLeaf {
+    /// The leaf's serial.
+    pub serial: Serial,
+    /// The leaf's validity.
+    pub lifetime: Lifetime,
+    /// The leaf alone, DER.
+    pub der: Vec<u8>,
+}
+
+/// Signs leaves. It exists only after a trial leaf was verified against its own roots.
+#[derive(Debug)]
+pub(crate) struct Signing {
+    signer: Signer,
+    pub(super) certificate: Certificate,
+    /// What stands between leaf and roots in an answer, one PEM block each.
+    pub(super) middle: Vec<Certificate>,
+    pub(super) middle_pem: Vec<String>,
+    /// Its own roots, of which others may be published too.
+    pub(super) roots: TrustBundle,
+    pub(super) usable: Lifetime,
+}
+
+impl Signing {
+    pub(crate) fn new(material: &Material, trust_domain: &TrustDomain, now: Timestamp) -> Result<Self, UnfitError> {
+        let Material { key, certificate, middle, roots_pem } = material;
+        if key.public() != certificate.public_key() {
+            return Err(UnfitError::KeyMismatch);
+        }
+        if !certificate.is_ca() {
+            return Err(UnfitError::NotAuthority);
+        }
+        let validity = certificate.lifetime();
+        if now < validity.not_before() {
+            return Err(UnfitError::NotYetValid { not_before: validity.not_before() });
+        }
+        if now > validity.not_after() {
+            return Err(UnfitError::Expired { not_after: validity.not_after() });
+        }
+        let mut signing = Self {
+            signer: key.signer()?,
+            certificate: certificate.clone(),
+            middle: middle.clone(),
+            middle_pem: middle.iter().map(Certificate::to_pem).collect(),
+            roots: TrustBundle::from_pem(trust_domain.clone(), roots_pem.as_bytes())?,
+            usable: validity,
+        };
+        signing.usable = signing.try_out(now)?;
+        Ok(signing)
+    }
+
+    pub(super) fn sign(&self, template: &LeafTemplate) -> Result<SignedLeaf, KeyError> {
+        let serial = Serial::generate()?;
+        let to_be_signed = encode::leaf(&encode::Leaf {
+            serial: &serial,
+            algorithm: self.signer.algorithm(),
+            issuer_der: self.certificate.subject_der(),
+            issuer_key_id: self.certificate.subject_key_id(),
+            common_name: template.common_name.as_deref(),
+            names: &template.names,
+            lifetime: template.lifetime,
+            public_key: &template.public_key,
+        });
+        let signature = self.signer.sign(&to_be_signed)?;
+        let der = der::signed(&to_be_signed, self.signer.algorithm(), &signature);
+        Ok(SignedLeaf { serial, lifetime: template.lifetime, der })
+    }
+
+    pub(super) fn algorithm(&self) -> signet_identity::SignatureAlgorithm {
+        self.signer.algorithm()
+    }
+
+    /// Whether a leaf signed here is trusted at `now` by those who have `roots` alone.
+    pub(super) fn is_trusted_by(&self, roots: &TrustBundle, now: Timestamp) -> bool {
+        self.trial_leaf().is_ok_and(|leaf| roots.verify(std::iter::once(&leaf).chain(&self.middle), now).is_ok())
+    }
+
+    /// Signs a leaf for nobody and judges it as an agent would. The answer is when such leaves are trusted.
+    fn try_out(&self, now: Timestamp) -> Result<Lifetime, UnfitError> {
+        let leaf = self.trial_leaf()?;
+        let trusted_at = |instant| self.roots.verify(std::iter::once(&leaf).chain(&self.middle), instant);
+        trusted_at(now)?;
+        let last = self.ends().into_iter().rev().find(|end| trusted_at(*end).is_ok()).unwrap_or(now.whole_secs());
+        Ok(Lifetime::new(self.usable.not_before(), last).unwrap_or(self.usable))
+    }
+
+    fn trial_leaf(&self) -> Result<Certificate, UnfitError> {
+        let key = PrivateKey::generate_p256()?;
+        let template = self.trial(key.public());
+        Ok(Certificate::from_der(&self.sign(&template)?.der)?)
+    }
+
+    fn trial(&self, public_key: &PublicKey) -> LeafTemplate {
+        let id = SpiffeId::from_segments(self.roots.trust_domain(), &["trial"]);
+        LeafTemplate {
+            names: id.into_iter().map(|id| AltName::Uri(id.to_string())).collect(),
+            common_name: None,
+            lifetime: self.certificate.lifetime(),
+            public_key: public_key.clone(),
+        }
+    }
+
+    /// The instants, in order, at which a path through this authority can end.
+    fn ends(&self) -> BTreeSet<Timestamp> {
+        let own = self.certificate.lifetime().not_after();
+        let above = self.middle.iter().chain(self.roots.roots()).map(|cert| cert.lifetime().not_after());
+        above.filter(|end| *end < own).chain([own]).collect()
+    }
+}

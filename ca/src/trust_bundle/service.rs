@@ -1,0 +1,82 @@
+//! `signet.ca.v1.TrustBundle` on the wire.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use signet_identity::{KeyError, Timestamp};
+use signet_proto::signet_ca::trust_bundle_server::TrustBundle;
+use signet_proto::signet_ca::{WatchRequest, WatchResponse};
+use signet_runtime::Shutdown;
+use signet_runtime::tasks::chain;
+use tokio_stream::Stream;
+use tonic::{Code, Request, Response, Status, Streaming};
+
+use super::Acknowledgements;
+use super::places::{Full, Places};
+use super::watch::Watch;
+use crate::authenticate::Caller;
+use crate::call::{self, RequestIds};
+use crate::issue::Issuer;
+
+/// Largest message of a watcher, in bytes; it only holds a number.
+pub(crate) const REQUEST_MAX_BYTES: usize = 1024;
+
+/// When to come back to a server that has no place.
+const FULL_RETRY: Duration = Duration::from_secs(30);
+
+/// The service.
+pub(crate) struct TrustBundleService {
+    issuer: Arc<Issuer>,
+    acknowledgements: Acknowledgements,
+    places: Places,
+    ids: RequestIds,
+    shutdown: Shutdown,
+}
+
+impl TrustBundleService {
+    pub(crate) fn new(
+        issuer: Arc<Issuer>,
+        acknowledgements: Acknowledgements,
+        shutdown: Shutdown,
+    ) -> Result<Self, KeyError> {
+        let (places, ids) = (Places::default(), RequestIds::new()?);
+        Ok(Self { issuer, acknowledgements, places, ids, shutdown })
+    }
+}
+
+#[tonic::async_trait]
+impl TrustBundle for TrustBundleService {
+    type WatchStream = Pin<Box<dyn Stream<Item = Result<WatchResponse, Status>> + Send>>;
+
+    async fn watch(&self, request: Request<Streaming<WatchRequest>>) -> Result<Response<Self::WatchStream>, Status> {
+        let origin = self.ids.origin(&request);
+        let (metadata, _, incoming) = request.into_parts();
+        let now = Timestamp::from(self.issuer.clock.now());
+        let caller = match self.issuer.authenticator.identify(call::credential(&metadata), now).await {
+            Ok(caller) => caller,
+            Err(error) => {
+                let (request_id, error_chain) = (&origin.request_id, chain(&error));
+                tracing::warn!(request_id, peer = ?origin.peer, reason = error.reason(), error = error_chain, "watch refused");
+                let (code, text) = call::unidentified(&error);
+                return Err(origin.refusal(code, text, None));
+            }
+        };
+        let place = self.places.take(place_of(&caller)).map_err(|full| {
+            tracing::warn!(request_id = origin.request_id, identity = %caller.id(), ?full, "watch refused");
+            match full {
+                Full::Server => origin.refusal(Code::ResourceExhausted, "too many watchers", Some(FULL_RETRY)),
+                Full::Caller => origin.refusal(Code::ResourceExhausted, "too many watchers of this caller", None),
+            }
+        })?;
+        tracing::debug!(request_id = origin.request_id, identity = %caller.id(), "watch begins");
+        let watcher = self.acknowledgements.watcher();
+        let watch = Watch::new(incoming, self.issuer.authority.clone(), watcher, place, self.shutdown.clone());
+        Ok(origin.answer(Box::pin(watch.into_stream())))
+    }
+}
+
+/// Whose place it is: a pod's, where the caller is one.
+fn place_of(caller: &Caller) -> String {
+    caller.pod().map_or_else(|| caller.id().to_string(), |pod| pod.uid.clone())
+}
