@@ -35,6 +35,8 @@ mod plugged_in;
 #[cfg(test)]
 mod process;
 #[cfg(test)]
+mod reload;
+#[cfg(test)]
 mod requests;
 #[cfg(test)]
 mod reviews;
