@@ -33,13 +33,12 @@ fn in_phase(overview: &Value, phase: &str) -> Vec<u64> {
 /// What an operator would do next to change the key and get rid of the old one.
 fn next_step(overview: &Value) -> Vec<String> {
     let of = |phase| in_phase(overview, phase).first().copied();
-    let words = match (of("tainted"), of("old"), of("published")) {
+    match (of("tainted"), of("old"), of("published")) {
         (Some(id), ..) => ["revoke".to_owned(), id.to_string()].to_vec(),
         (_, Some(id), _) => ["taint".to_owned(), id.to_string()].to_vec(),
         (.., Some(id)) => ["activate".to_owned(), id.to_string(), "--force".to_owned()].to_vec(),
         _ => ["prepare".to_owned()].to_vec(),
-    };
-    words
+    }
 }
 
 #[test]
