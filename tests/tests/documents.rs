@@ -111,6 +111,7 @@ const SHOWN_LATER: &[&str] = &[
     "signet_ca_jwt_keys",
     "signet_ca_jwt_refusals_total",
     "signet_ca_refusals_total",
+    "signet_ca_shed_total",
     "signet_ca_web_answers_total",
     "signet_ca_web_certificate_expiry_timestamp",
     "signet_ca_web_handshake_failures_total",
