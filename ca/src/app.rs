@@ -24,6 +24,7 @@ use crate::control::{self, Subject, Subjects};
 use crate::federation::{Federation, FederationError, Surroundings};
 use crate::issue::Issuer;
 use crate::jwt::{Tokens, TokensError};
+use crate::kubernetes::{self, KubernetesError, Parts};
 use crate::ledger::{Ledger, LedgerKeeper, OpenError};
 use crate::metrics::Metrics;
 use crate::readiness::Readiness;
@@ -77,6 +78,9 @@ pub enum StartError {
     /// Federation.
     #[error("federation cannot begin")]
     Federation(#[from] FederationError),
+    /// Kubernetes.
+    #[error("Kubernetes cannot be used")]
+    Kubernetes(#[from] KubernetesError),
     /// Tokens.
     #[error("tokens cannot be minted")]
     Tokens(#[from] TokensError),
@@ -115,6 +119,7 @@ pub struct App {
     reflection: bool,
     minting: Option<Tokens>,
     federation: Federation,
+    kubernetes: Parts,
 }
 
 impl App {
@@ -154,7 +159,12 @@ impl App {
             health: &health,
         };
         let federation = Federation::open(config.federation, around).await?;
-        let callers = Callers::new(config.callers, links, &metrics, &health).await?;
+        let around =
+            kubernetes::Surroundings { authority: current.clone(), clock: &clock, metrics: &metrics, health: &health };
+        let mut kubernetes = Parts::new(config.kubernetes, &config.callers, around).await?;
+        let mut all_links = kubernetes.take_links();
+        all_links.extend(links);
+        let callers = Callers::new(config.callers, all_links, &metrics, &health).await?;
         let issuer = Arc::new(Issuer {
             clock: clock.clone(),
             authenticator: callers.authenticator,
@@ -193,6 +203,7 @@ impl App {
             reflection,
             minting,
             federation,
+            kubernetes,
         })
     }
 
@@ -248,6 +259,7 @@ impl App {
             tasks.start("tokens", tokens.run(shutdown.clone()));
         }
         tasks.start("federation", self.federation.run(shutdown.clone()));
+        self.kubernetes.start(&mut tasks, &shutdown);
         tasks.start("readiness", readiness.run(shutdown.clone()));
         let (admin, health, until) = (self.admin, self.health, shutdown.clone());
         tasks.start("admin", apart("admin", move || admin.serve(health, registry, until)));

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use signet_runtime::Health;
 
 use crate::authenticate::{
-    Authenticator, Cluster, ClusterMeans, Clusters, KeyKeeper, MissingMeans, NameTaken, TokenReviews,
+    Authenticator, Cluster, ClusterMeans, Clusters, JwksSource, KeyKeeper, MissingMeans, NameTaken, TokenReviews,
 };
 use crate::config::{CallersConfig, ClusterConfig};
-use crate::kubernetes::{ClusterView, Knowledge, LiveObjects};
+use crate::kubernetes::{ClusterView, IssuerDocuments, Knowledge, LiveObjects};
 use crate::metrics::Metrics;
 
 /// What the connection to one cluster's API server offers.
@@ -21,6 +21,8 @@ pub struct ClusterLink {
     pub live: Option<Arc<dyn LiveObjects>>,
     /// Its reviews of tokens.
     pub reviews: Option<Arc<dyn TokenReviews>>,
+    /// What it publishes about its tokens.
+    pub documents: Option<IssuerDocuments>,
 }
 
 /// Connections by the clusters' own names.
@@ -80,11 +82,14 @@ async fn cluster(
     health: Option<signet_runtime::HealthHandle>,
     keepers: &mut Vec<KeyKeeper>,
 ) -> Result<Cluster, MissingMeans> {
-    let ClusterLink { view, live, reviews } = links.remove(&config.rules.id).unwrap_or_default();
+    let ClusterLink { view, live, reviews, documents } = links.remove(&config.rules.id).unwrap_or_default();
     let knowledge = view.map(|view| Knowledge::new(view, live, config.stale_after));
     let mut means = ClusterMeans { keys: None, reviews, knowledge };
-    if let Some(source) = config.keys {
-        let (keeper, keys) = KeyKeeper::new(source.place, source.refresh, metrics.clone(), health).await;
+    let issuer = config.rules.tokens.issuer.clone();
+    let api_server = documents.zip(issuer).map(|(documents, issuer)| JwksSource::ApiServer { documents, issuer });
+    let source = config.keys.and_then(|keys| Some((keys.place.or(api_server)?, keys.refresh)));
+    if let Some((place, refresh)) = source {
+        let (keeper, keys) = KeyKeeper::new(place, refresh, metrics.clone(), health).await;
         keepers.push(keeper);
         means.keys = Some(keys);
     }

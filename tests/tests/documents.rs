@@ -111,7 +111,13 @@ const SHOWN_LATER: &[&str] = &[
     "signet_ca_jwt_keys",
     "signet_ca_jwt_refusals_total",
     "signet_ca_refusals_total",
+    "signet_ca_roots_namespaces",
+    "signet_ca_roots_writes_total",
     "signet_ca_shed_total",
+    "signet_ca_watch_heard_timestamp",
+    "signet_ca_watch_objects",
+    "signet_ca_watch_restarts_total",
+    "signet_ca_watch_synced",
     "signet_ca_web_answers_total",
     "signet_ca_web_certificate_expiry_timestamp",
     "signet_ca_web_handshake_failures_total",
@@ -138,7 +144,14 @@ fn the_configurations_in_the_operations_guide_are_accepted() {
     let agent = toml_example(&document("operations/sds-agent.md")).to_owned();
     let with = |name: &str| ("signet-ca", format!("{ca}\n{}", toml_example(&document(name))));
     let (jwt, federation) = (with("operations/jwt-svids.md"), with("operations/federation.md"));
-    for (program, config) in [("signet-ca", ca.clone()), jwt, federation, ("sds-agent", agent)] {
+    let beside_istio = (
+        "signet-ca",
+        format!(
+            "kubernetes.service_host = \"10.0.0.1\"\nkubernetes.token_file = \"token\"\n{}",
+            toml_example(&document("operations/beside-istio.md"))
+        ),
+    );
+    for (program, config) in [("signet-ca", ca.clone()), jwt, federation, beside_istio, ("sds-agent", agent)] {
         let config = workdir.write(&format!("{program}.toml"), config);
         let mut command = Command::new(bin(program));
         let checked = command.args(["run", "--check-config", "--config"]).arg(config).output().unwrap();

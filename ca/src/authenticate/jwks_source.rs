@@ -24,6 +24,8 @@ use signet_identity::jws::TOKEN_MAX_BYTES;
 use signet_runtime::files::{self, FileError};
 use zeroize::Zeroizing;
 
+use crate::kubernetes::{DocumentsError, IssuerDocuments};
+
 /// How long one fetch may take, from the first packet to the last.
 pub(super) const FETCH_DEADLINE: Duration = Duration::from_secs(5);
 
@@ -41,6 +43,13 @@ pub enum JwksSource {
         /// Bearer token that it is asked with, such as the server's own service account token. Read afresh at each
         /// fetch.
         token_file: Option<PathBuf>,
+    },
+    /// The API server that issues the tokens.
+    ApiServer {
+        /// What it publishes.
+        documents: IssuerDocuments,
+        /// The issuer that it must be.
+        issuer: String,
     },
 }
 
@@ -80,6 +89,9 @@ pub enum FetchError {
     /// The body broke off or is over [`JWKS_MAX_BYTES`].
     #[error("answer broke off or has more than {JWKS_MAX_BYTES} bytes")]
     Body,
+    /// The API server.
+    #[error(transparent)]
+    ApiServer(#[from] DocumentsError),
     /// It took longer than the deadline.
     #[error("no complete answer within {} s", FETCH_DEADLINE.as_secs())]
     Deadline,
@@ -98,6 +110,7 @@ impl JwksSource {
                 let fetch = fetch(url, ca_file.as_deref(), token_file.as_deref());
                 tokio::time::timeout(FETCH_DEADLINE, fetch).await.map_err(|_| FetchError::Deadline)?
             }
+            Self::ApiServer { documents, issuer } => Ok(documents.keys(issuer, FETCH_DEADLINE).await?),
         }
     }
 

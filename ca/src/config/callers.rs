@@ -13,6 +13,7 @@ use signet_runtime::Reader;
 
 use super::sections::{check_url, duration, list, readable};
 use crate::authenticate::{ClusterRules, JwksSource, Method, TokenMode, TokenRules};
+use crate::kubernetes::api::Connection;
 use crate::patterns::NamePattern;
 
 /// Most names of one cluster.
@@ -38,24 +39,31 @@ pub struct ClusterConfig {
     pub keys: Option<KeysConfig>,
     /// How old knowledge of its objects may be.
     pub stale_after: Duration,
+    /// Where its API server is, if it is not the own cluster.
+    pub connection: Option<Connection>,
 }
 
 /// Where an issuer's keys are.
 #[derive(Debug, Clone)]
 pub struct KeysConfig {
-    /// The file or URL.
-    pub place: JwksSource,
+    /// The file or URL; none: the cluster's API server.
+    pub place: Option<JwksSource>,
     /// How often it is read anew.
     pub refresh: Duration,
 }
 
-pub(super) fn callers(reader: &mut Reader, trust_domain: Option<&TrustDomain>) -> Option<CallersConfig> {
+/// `has_api_server`: whether the own cluster's API server can be asked.
+pub(super) fn callers(
+    reader: &mut Reader,
+    trust_domain: Option<&TrustDomain>,
+    has_api_server: bool,
+) -> Option<CallersConfig> {
     let id = reader.or("cluster_id", "Kubernetes");
     let aliases = names(reader, "cluster_aliases");
     let node_proxies = accounts(reader, "node_proxies", "");
     let like = Like::new(trust_domain, node_proxies.as_deref());
     let named = Named { id, aliases, trust_domain: trust_domain.cloned(), node_proxies };
-    let primary = cluster(reader, "tokens", named, "istio-ca");
+    let primary = cluster(reader, "tokens", named, "istio-ca", has_api_server);
     let one_more: Option<String> = reader.optional("tokens.audience");
     let audiences = primary.as_ref().map_or_else(|| "istio-ca".to_owned(), |it| it.rules.tokens.audiences.join(","));
     let others = reader.tables("clusters").iter().map(|key| other(reader, key, &like, &audiences)).collect::<Vec<_>>();
@@ -94,10 +102,20 @@ fn other(reader: &mut Reader, key: &str, like: &Like, audiences: &str) -> Option
         trust_domain: reader.parsed_or(&format!("{key}.trust_domain"), &like.trust_domain),
         node_proxies: accounts(reader, &format!("{key}.node_proxies"), &like.node_proxies),
     };
-    cluster(reader, key, named, audiences)
+    let path: Option<PathBuf> = reader.optional(&format!("{key}.kubeconfig"));
+    let context: Option<String> = reader.optional(&format!("{key}.context"));
+    let connection = path.map(|path| Connection::Kubeconfig { path, context });
+    let cluster = cluster(reader, key, named, audiences, connection.is_some())?;
+    Some(ClusterConfig { connection, ..cluster })
 }
 
-fn cluster(reader: &mut Reader, section: &str, named: Named, audiences: &str) -> Option<ClusterConfig> {
+fn cluster(
+    reader: &mut Reader,
+    section: &str,
+    named: Named,
+    audiences: &str,
+    has_api_server: bool,
+) -> Option<ClusterConfig> {
     let key = |name: &str| format!("{section}.{name}");
     let mode: Option<TokenMode> = reader.parsed_or(&key("mode"), "local");
     let is_reviewed = mode == Some(TokenMode::Review);
@@ -107,7 +125,7 @@ fn cluster(reader: &mut Reader, section: &str, named: Named, audiences: &str) ->
     if audiences.as_ref().is_some_and(Vec::is_empty) {
         reader.refuse(&key("audiences"), "must name at least one audience");
     }
-    let keys = keys(reader, section, is_reviewed);
+    let keys = keys(reader, section, is_reviewed, has_api_server);
     let require_pod = reader.or(&key("require_pod"), "true");
     let namespaces: Option<Vec<NamePattern>> = list(reader, &key("namespaces"), "*");
     let reviews_per_second = at_least_one(reader, &key("reviews_per_second"), "200");
@@ -125,11 +143,17 @@ fn cluster(reader: &mut Reader, section: &str, named: Named, audiences: &str) ->
         reviews_per_second: reviews_per_second?,
         node_proxies: named.node_proxies?,
     };
-    Some(ClusterConfig { rules, keys: keys?, stale_after: stale_after? })
+    Some(ClusterConfig { rules, keys: keys?, stale_after: stale_after?, connection: None })
 }
 
-/// Where an issuer's keys are, by the keys `jwks_*` of `section`. `may_lack` them where tokens are proved elsewhere.
-pub(super) fn keys(reader: &mut Reader, section: &str, may_lack: bool) -> Option<Option<KeysConfig>> {
+/// Where an issuer's keys are, by the keys `jwks_*` of `section`. `may_lack` them where tokens are proved elsewhere;
+/// `has_api_server` that can be asked for them where they are not said to be anywhere else.
+pub(super) fn keys(
+    reader: &mut Reader,
+    section: &str,
+    may_lack: bool,
+    has_api_server: bool,
+) -> Option<Option<KeysConfig>> {
     let key = |name: &str| format!("{section}.{name}");
     let (file_key, url_key) = (key("jwks_file"), key("jwks_url"));
     let file: Option<PathBuf> = reader.optional(&file_key);
@@ -157,16 +181,19 @@ pub(super) fn keys(reader: &mut Reader, section: &str, may_lack: bool) -> Option
             reader.refuse(&url_key, format!("set either this or `{file_key}`"));
             None
         }
-        (None, None) if may_lack => None,
         (None, None) => {
-            reader.refuse(&file_key, format!("set this or `{url_key}`"));
+            if !may_lack && !has_api_server {
+                reader.refuse(&file_key, format!("set this or `{url_key}`"));
+            }
             None
         }
     };
+    let asks_api_server = place.is_none() && !may_lack && has_api_server;
     let refresh = duration(reader, &key("jwks_refresh"), "5m")?;
     match place {
-        Some(place) => Some(Some(KeysConfig { place, refresh })),
+        None if asks_api_server => Some(Some(KeysConfig { place: None, refresh })),
         None => may_lack.then_some(None),
+        place => Some(Some(KeysConfig { place, refresh })),
     }
 }
 

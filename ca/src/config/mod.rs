@@ -7,6 +7,7 @@ mod admission;
 mod callers;
 mod federation;
 mod jwt;
+mod kubernetes;
 mod ledger;
 mod rotation;
 mod rules;
@@ -17,6 +18,7 @@ mod web;
 pub use callers::{CallersConfig, ClusterConfig, KeysConfig};
 pub use federation::{BundleEndpointConfig, FederationConfig};
 pub use jwt::JwtConfig;
+pub use kubernetes::KubernetesConfig;
 pub use settings::SETTINGS;
 pub use web::{WebCertificate, WebConfig};
 
@@ -71,6 +73,8 @@ pub struct CaConfig {
     pub admission: AdmissionConfig,
     /// What is published for other trust domains, and what is read of them.
     pub federation: FederationConfig,
+    /// The cluster that this process belongs to.
+    pub kubernetes: Option<KubernetesConfig>,
 }
 
 /// How to log.

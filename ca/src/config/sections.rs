@@ -16,6 +16,7 @@ use super::admission::admission;
 use super::callers::callers;
 use super::federation::federation;
 use super::jwt::jwt;
+use super::kubernetes::kubernetes;
 use super::ledger::ledger;
 use super::rotation;
 use super::rules::rules;
@@ -41,7 +42,9 @@ pub(super) fn all(reader: &mut Reader) -> Option<CaConfig> {
     let admin_listen = reader.or("admin.listen", "0.0.0.0:15014");
     let reflection = reader.or("reflection", "false");
     let log = log(reader);
-    let callers = callers(reader, trust_domain.as_ref());
+    let kubernetes = kubernetes(reader, namespace.as_deref());
+    let has_api_server = matches!(kubernetes, Some(Some(_)));
+    let callers = callers(reader, trust_domain.as_ref(), has_api_server);
     let authority = authority(reader);
     let leaf = leaf(reader);
     let rules = rules(reader);
@@ -77,6 +80,7 @@ pub(super) fn all(reader: &mut Reader) -> Option<CaConfig> {
         ledger: ledger?,
         admission: admission?,
         federation: federation?,
+        kubernetes: kubernetes?,
     })
 }
 

@@ -9,6 +9,7 @@ mod expiry;
 mod federation;
 mod grpc;
 mod jwt;
+mod kubernetes;
 mod ledger;
 mod log;
 mod plain;
@@ -20,6 +21,8 @@ pub use authority::AuthorityMetrics;
 pub(crate) use federation::{FederationMetrics, FetchOutcome};
 pub use grpc::GrpcCall;
 pub(crate) use jwt::{JwtMetrics, KeyChange};
+pub use kubernetes::KubernetesMetrics;
+pub(crate) use kubernetes::{PublishMetrics, WatchMetrics};
 pub use ledger::LedgerMetrics;
 pub(crate) use web::{WebEndpoint, WebMetrics};
 
@@ -120,6 +123,7 @@ struct Inner {
     record: Histogram,
     ledger: LedgerMetrics,
     admission: AdmissionMetrics,
+    kubernetes: KubernetesMetrics,
 }
 
 impl Default for Metrics {
@@ -152,6 +156,7 @@ impl Default for Metrics {
             record,
             admission: AdmissionMetrics::default(),
             ledger: LedgerMetrics::default(),
+            kubernetes: KubernetesMetrics::default(),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -193,6 +198,7 @@ impl Metrics {
         of.federation.register(&mut registry);
         of.jwt.register(&mut registry);
         of.web.register(&mut registry);
+        of.kubernetes.register(&mut registry);
         self.register_own(&mut registry);
         of.ledger.register(&mut registry);
         of.admission.register(&mut registry);
@@ -267,6 +273,11 @@ impl Metrics {
     /// What admission counts.
     pub fn admission(&self) -> AdmissionMetrics {
         self.inner.admission.clone()
+    }
+
+    /// What is told of API servers.
+    pub fn kubernetes(&self) -> &KubernetesMetrics {
+        &self.inner.kubernetes
     }
 
     pub(crate) fn stage(&self, stage: Stage, took: Duration) {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use signet_ca::authority::rotation::Policy;
 use signet_ca::cli::DAEMON;
 use signet_ca::config::{AuthoritySource, CaConfig};
+use signet_ca::kubernetes::api::Connection;
 use signet_ca::ledger::SyncPolicy;
 use signet_ca::profile::{KeyKind, OverMax};
 use signet_identity::der::AltName;
@@ -219,6 +220,57 @@ fn a_ledger_that_could_not_be_kept_as_it_should_is_refused() {
     let config = good("", &["--ledger.keep_max_age", "24h", "--leaf.max_ttl", "24h", "--ledger.sync", "1s"], &[]);
     assert_eq!(config.ledger.unwrap().sync, SyncPolicy::Within(Duration::from_secs(1)));
     assert_eq!(good("", &["--ledger.dir", "none"], &[]).ledger, None);
+}
+
+#[test]
+fn an_api_server_is_found_where_it_is_said_to_be() {
+    let connection = |toml: &str, environment: &[(&str, &str)]| {
+        good(toml, &[], environment).kubernetes.map(|kubernetes| kubernetes.connection)
+    };
+    let server = |url: &str, ca_file: Option<&str>, token_file: Option<&str>| {
+        let (ca_file, token_file) = (ca_file.map(Into::into), token_file.map(Into::into));
+        Some(Connection::Server { url: url.parse().unwrap(), ca_file, token_file })
+    };
+    let pod = [("KUBERNETES_SERVICE_HOST", "10.0.0.1"), ("KUBERNETES_SERVICE_PORT", "6443")];
+    let (pods_ca, pods_token) =
+        ("/var/run/secrets/kubernetes.io/serviceaccount/ca.crt", "/var/run/secrets/kubernetes.io/serviceaccount/token");
+    assert_eq!(connection("", &[]), None);
+    assert_eq!(connection("", &pod), None, "a pod without credentials means no API server");
+    let in_cluster = server("https://10.0.0.1:6443", Some(pods_ca), Some(pods_token));
+    assert_eq!(connection("[kubernetes]\nmode = 'in-cluster'", &pod), in_cluster);
+    let with_token = server("https://10.0.0.1:6443", Some(pods_ca), Some("/t"));
+    assert_eq!(connection("[kubernetes]\ntoken_file = '/t'", &pod), with_token);
+    assert_eq!(connection("[kubernetes]\nmode = 'off'\ntoken_file = '/t'", &pod), None);
+    let v6 = connection("[kubernetes]\nmode = 'in-cluster'", &[("KUBERNETES_SERVICE_HOST", "fd00::1")]);
+    assert_eq!(v6, server("https://[fd00::1]:443", Some(pods_ca), Some(pods_token)));
+    assert_eq!(
+        connection("[kubernetes]\nserver = 'http://localhost:8001'", &pod),
+        server("http://localhost:8001", None, None)
+    );
+    let file = Connection::Kubeconfig { path: "/k".into(), context: Some("east".to_owned()) };
+    assert_eq!(connection("[kubernetes]\nkubeconfig = '/k'\ncontext = 'east'", &pod), Some(file));
+}
+
+#[test]
+fn what_cannot_be_asked_or_published_is_refused() {
+    let check = |toml: &str, wanted| check_problem(&format!("tokens.jwks_file = 'DIR/jwks.json'\n{toml}"), wanted);
+    check("kubernetes.mode = 'on'", "`on` is not `auto`, `in-cluster` or `off`");
+    check("kubernetes.mode = 'in-cluster'", "needs `kubernetes.service_host`");
+    check("kubernetes.server = 'https://api'", "https needs `kubernetes.ca_file`");
+    check("kubernetes.server = 'http://api'", "must be https");
+    check("kubernetes.server = 'http://localhost'\nkubernetes.kubeconfig = '/k'", "goes not with");
+    check("kubernetes.server = 'http://localhost'\nkubernetes.mode = 'in-cluster'", "goes with neither");
+    check("kubernetes.lease = 'A lease'", "`A lease` is no name of a Kubernetes object");
+    check("publish.config_map_name = ''", "is no name of a Kubernetes object");
+    let publish = |toml: &str| {
+        let config = good(&format!("[kubernetes]\nserver = 'http://localhost'\n{toml}"), &[], &[]);
+        config.kubernetes.unwrap().config_maps
+    };
+    let default = publish("").unwrap();
+    assert_eq!((default.name.as_str(), default.selector), ("istio-ca-root-cert", None));
+    assert_eq!(default.excluded, ["kube-public", "kube-node-lease", "local-path-storage"]);
+    assert_eq!((default.policy.take_over_from.len(), default.policy.share), (0, false));
+    assert_eq!(publish("[publish]\nconfig_maps = false"), None);
 }
 
 #[test]

@@ -23,6 +23,8 @@ mod keys;
 #[cfg(test)]
 mod killed;
 #[cfg(test)]
+mod kubernetes;
+#[cfg(test)]
 mod lab;
 #[cfg(test)]
 mod ledger;

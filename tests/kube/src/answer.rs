@@ -89,27 +89,46 @@ pub(crate) fn retry_after(response: &mut Response<Body>, secs: u32) {
 
 /// The same answer, whose connection breaks after `bytes` of the body.
 pub(crate) fn cut(response: Response<Body>, bytes: usize) -> Response<Body> {
+    end_after(response, bytes, async || {
+        // What was sent before has to be on its way when the connection breaks.
+        tokio::time::sleep(FLUSH).await;
+        io::Error::from(io::ErrorKind::ConnectionReset)
+    })
+}
+
+/// The same answer, of which nothing comes after `bytes` of the body.
+pub(crate) fn stall(response: Response<Body>, bytes: usize) -> Response<Body> {
+    end_after(response, bytes, std::future::pending)
+}
+
+fn end_after<F>(response: Response<Body>, bytes: usize, end: impl Fn() -> F + Send + 'static) -> Response<Body>
+where
+    F: Future<Output = io::Error> + Send + 'static,
+{
     response.map(|body| {
         let frames = body.into_data_stream().scan(Some(bytes), |left, chunk| {
             let item = left.map(|allowed| match chunk {
                 Ok(chunk) if chunk.len() <= allowed => {
                     *left = Some(allowed - chunk.len());
-                    vec![Ok(Frame::data(chunk))]
+                    vec![Some(chunk)]
                 }
                 Ok(chunk) => {
                     *left = None;
-                    vec![Ok(Frame::data(chunk.slice(..allowed))), Err(io::Error::from(io::ErrorKind::ConnectionReset))]
+                    vec![Some(chunk.slice(..allowed)), None]
                 }
-                Err(error) => vec![Err(error)],
+                Err(_) => vec![None],
             });
             std::future::ready(item)
         });
-        let frames = frames.flat_map(futures_util::stream::iter).then(async |frame| {
-            // What was sent before has to be on its way when the connection breaks.
-            if frame.is_err() {
-                tokio::time::sleep(FLUSH).await;
+        let frames = frames.flat_map(futures_util::stream::iter).then(move |chunk| {
+            let ending = chunk.is_none().then(&end);
+            async move {
+                match (chunk, ending) {
+                    (Some(chunk), _) => Ok(Frame::data(chunk)),
+                    (None, Some(ending)) => Err(ending.await),
+                    (None, None) => Err(io::Error::from(io::ErrorKind::Other)),
+                }
             }
-            frame
         });
         BodyExt::boxed_unsync(StreamBody::new(frames))
     })

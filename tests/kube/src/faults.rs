@@ -19,6 +19,8 @@ pub enum Effect {
     Silence,
     /// The right answer, whose connection breaks after so many bytes of the body.
     CutAfter(usize),
+    /// The right answer, which stops after so many bytes of the body while the connection stays open.
+    StallAfter(usize),
     /// 200 with this body.
     Body(String),
 }

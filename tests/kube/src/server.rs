@@ -163,6 +163,22 @@ impl ApiServer {
         self.shared.announce();
     }
 
+    /// The newest revision.
+    pub fn revision(&self) -> u64 {
+        self.shared.store().revision()
+    }
+
+    /// Becomes what it was at `revision`, as after a restore from a backup, and breaks every connection.
+    ///
+    /// # Panics
+    /// When somebody else took the port in between.
+    pub async fn roll_back(&mut self, revision: u64) {
+        self.stop().await;
+        self.shared.store().roll_back(revision);
+        self.shared.announce();
+        self.resume().await;
+    }
+
     /// Counts the revision up, as writes to what nobody watches do.
     pub fn tick(&self) {
         self.shared.store().tick();
@@ -261,6 +277,7 @@ async fn respond(shared: &Arc<Shared>, request: Request<Incoming>) -> Response<B
         }
         Some(Effect::Silence) => std::future::pending().await,
         Some(Effect::CutAfter(bytes)) => answer::cut(right(), bytes),
+        Some(Effect::StallAfter(bytes)) => answer::stall(right(), bytes),
         Some(Effect::Body(body)) => answer::response(200, JSON, Bytes::from(body)),
     }
 }

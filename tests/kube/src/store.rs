@@ -91,6 +91,18 @@ impl Store {
         self.revision += 1;
     }
 
+    /// Becomes what it was at `revision`, as after a restore from a backup. What came later never happened.
+    pub(crate) fn roll_back(&mut self, revision: u64) {
+        let kept = self.history.partition_point(|change| change.revision <= revision);
+        for change in self.history.split_off(kept).into_iter().rev() {
+            match change.before {
+                Some(before) => self.objects.insert(change.key, before),
+                None => self.objects.remove(&change.key),
+            };
+        }
+        self.revision = revision;
+    }
+
     /// Forgets the history up to now.
     pub(crate) fn compact(&mut self) {
         self.compacted = self.revision;

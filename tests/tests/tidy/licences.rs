@@ -16,8 +16,12 @@ const ALLOWED: [&str; 10] = [
     "Zlib",
 ];
 
+/// Exceptions that only add to what their licence permits: this one lifts conditions on what compilers put into what they
+/// compile.
+const PERMISSIVE_EXCEPTIONS: [(&str, &str); 1] = [("Apache-2.0", "LLVM-exception")];
+
 /// Whether an SPDX expression can be met with allowed licences alone. A slash is an old `OR`; an
-/// exception (`WITH`) makes another licence of the one before it, and none such is allowed.
+/// exception (`WITH`) makes another licence of the one before it, and few such are allowed.
 fn is_allowed(expression: &str) -> bool {
     let spaced = expression.replace('(', " ( ").replace(')', " ) ").replace('/', " OR ");
     let mut words = spaced.split_whitespace().peekable();
@@ -51,11 +55,11 @@ fn one(words: &mut Words<'_>) -> Option<bool> {
         }
         ")" | "AND" | "OR" | "WITH" => None,
         licence => {
-            let exception = words.next_if_eq(&"WITH").is_some();
-            if exception {
-                words.next()?;
+            if words.next_if_eq(&"WITH").is_some() {
+                let exception = words.next()?;
+                return Some(PERMISSIVE_EXCEPTIONS.contains(&(licence, exception)));
             }
-            Some(!exception && ALLOWED.contains(&licence))
+            Some(ALLOWED.contains(&licence))
         }
     }
 }
@@ -77,6 +81,8 @@ fn expressions_are_read_as_spdx_means_them() {
         "GPL-3.0/MIT",
         "GPL-3.0 OR (MIT AND ISC)",
         "MIT AND ISC OR GPL-3.0",
+        "Apache-2.0 WITH LLVM-exception",
+        "Apache-2.0 WITH LLVM-exception OR GPL-3.0",
         "Apache-2.0 WITH LLVM-exception OR Apache-2.0 OR MIT",
         "(MIT OR Apache-2.0) AND Unicode-3.0",
     ] {
@@ -88,7 +94,8 @@ fn expressions_are_read_as_spdx_means_them() {
         "MPL-2.0",
         "MIT AND GPL-3.0",
         "GPL-3.0 AND (MIT OR ISC)",
-        "Apache-2.0 WITH LLVM-exception",
+        "MIT WITH LLVM-exception",
+        "Apache-2.0 WITH Commons-Clause",
         "MIT OR",
         "(MIT",
         "MIT)",

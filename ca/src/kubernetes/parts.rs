@@ -1,0 +1,152 @@
+//! Everything that talks to API servers, put together and started.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use signet_identity::KeyError;
+use signet_runtime::{Clock, Health, HealthHandle, Shutdown, Tasks};
+use tokio::sync::watch;
+
+use super::api::{ApiClient, ConnectError};
+use super::{Around, Elector, Holder, IssuerDocuments, Leadership, LeaseTimes, Pace, Publisher, Watches, watch_views};
+use crate::authority::Authority;
+use crate::callers::{ClusterLink, ClusterLinks};
+use crate::config::{CallersConfig, ClusterConfig, KubernetesConfig};
+use crate::metrics::Metrics;
+
+/// How long a request to another cluster may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why there is no connection to the cluster.
+#[derive(Debug, thiserror::Error)]
+pub enum KubernetesError {
+    /// The client.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// A name for this replica.
+    #[error(transparent)]
+    Name(#[from] KeyError),
+}
+
+/// What talks to clusters; nothing where there are none.
+#[derive(Default)]
+pub struct Parts {
+    elector: Option<Elector>,
+    publisher: Option<Publisher>,
+    watches: Vec<Watches>,
+    links: ClusterLinks,
+}
+
+/// What a part is made with.
+pub struct Surroundings<'a> {
+    /// Whose roots are published.
+    pub authority: watch::Receiver<Arc<Authority>>,
+    /// Tells the time.
+    pub clock: &'a Clock,
+    /// What is told.
+    pub metrics: &'a Metrics,
+    /// Who may be called ready.
+    pub health: &'a Health,
+}
+
+impl Parts {
+    /// Makes what `config` asks for in the own cluster and `callers` in all. Nothing is asked of API servers yet, so
+    /// that they may be away.
+    ///
+    /// # Errors
+    /// Every variant of [`KubernetesError`].
+    pub async fn new(
+        config: Option<KubernetesConfig>,
+        callers: &CallersConfig,
+        around: Surroundings<'_>,
+    ) -> Result<Self, KubernetesError> {
+        let mut parts = Self::default();
+        for other in &callers.others {
+            if let Some(connection) = &other.connection {
+                let client = ApiClient::new(connection, REQUEST_TIMEOUT).await?;
+                parts.link(&client, other, None, &around);
+            }
+        }
+        if let Some(config) = config {
+            let client = ApiClient::new(&config.connection, config.request_timeout).await?;
+            // Without the objects of its own cluster a server is of no use; one that lacks another's still is.
+            let own = around.health.part("cluster objects");
+            parts.link(&client, &callers.primary, Some(own), &around);
+            parts.publish(&client, config, &callers.primary.rules.id, around)?;
+        }
+        Ok(parts)
+    }
+
+    /// What identifying callers needs of each connected cluster, given away once.
+    pub fn take_links(&mut self) -> ClusterLinks {
+        std::mem::take(&mut self.links)
+    }
+
+    /// Starts all of it.
+    pub fn start(self, tasks: &mut Tasks, shutdown: &Shutdown) {
+        for watches in self.watches {
+            tasks.start("cluster objects", watches.run(shutdown.clone()));
+        }
+        if let Some(elector) = self.elector {
+            tasks.start("leader election", elector.run(shutdown.clone()));
+        }
+        if let Some(publisher) = self.publisher {
+            tasks.start("publishing", publisher.run(shutdown.clone()));
+        }
+    }
+
+    fn link(
+        &mut self,
+        client: &ApiClient,
+        cluster: &ClusterConfig,
+        health: Option<HealthHandle>,
+        around: &Surroundings<'_>,
+    ) {
+        let (id, told) = (&cluster.rules.id, around.metrics.kubernetes());
+        let (view, mut watches) = watch_views(client, id, around.clock, Pace::default(), told);
+        if let Some(health) = health {
+            watches = watches.told_by(health, view.clone(), around.clock.clone(), cluster.stale_after);
+        }
+        self.watches.push(watches);
+        let shared = Arc::new(client.clone());
+        let link = ClusterLink {
+            view: Some(view),
+            live: Some(shared.clone()),
+            reviews: Some(shared),
+            documents: Some(IssuerDocuments::new(client.clone())),
+        };
+        self.links.insert(id.clone(), link);
+    }
+
+    fn publish(
+        &mut self,
+        client: &ApiClient,
+        config: KubernetesConfig,
+        cluster: &str,
+        around: Surroundings<'_>,
+    ) -> Result<(), KubernetesError> {
+        let Surroundings { authority, clock, metrics, health } = around;
+        let leadership = match &config.lease {
+            None => Leadership::alone(),
+            Some(lease) => {
+                let holder = Holder::new(&config.replica)?;
+                let (namespace, times) = (&config.namespace, LeaseTimes::default());
+                let (elector, leadership) =
+                    Elector::new(client.clone(), namespace, lease, holder, times, clock.clone());
+                self.elector = Some(elector);
+                leadership
+            }
+        };
+        self.publisher = config.config_maps.map(|config_maps| {
+            let around = Around {
+                cluster,
+                clock,
+                pace: Pace::default(),
+                metrics: metrics.kubernetes(),
+                health: health.part("published roots"),
+            };
+            Publisher::new(client, config_maps, authority, leadership, around).0
+        });
+        Ok(())
+    }
+}

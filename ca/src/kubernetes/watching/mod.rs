@@ -1,0 +1,256 @@
+//! Keeping up with the objects of a cluster: listed once, then followed, and listed again whenever following could have
+//! missed something.
+//!
+//! A watch that fails goes on from where it was. It begins anew with a list when the server has forgotten that place
+//! (410), when it ended without a word, which is how a server looks that was set back to an older state, and every now
+//! and then without a reason. Every wait and every answer is bounded; nothing here ends before the process does.
+
+mod outage;
+mod pace;
+mod views;
+
+pub(super) use outage::Outage;
+pub use pace::Pace;
+pub(super) use views::{Account, Pod};
+pub use views::{Watches, watch_views};
+
+use std::convert::Infallible;
+
+use kube::core::params::{ListParams, WatchParams};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use signet_identity::Timestamp;
+use signet_runtime::{Clock, Shutdown};
+use tokio::time::Instant;
+
+use super::api::{ApiClient, ApiError, Collection, Line, Lines, parse};
+use crate::metrics::WatchMetrics;
+
+/// Objects in one page of a list.
+const PAGE_OBJECTS: u32 = 250;
+
+/// Largest page: as many objects of a hundred kilobytes.
+const PAGE_MAX_BYTES: usize = 32 * 1024 * 1024;
+
+/// Most pages of one list, which is beyond what any view holds.
+const PAGES_MAX: usize = 4096;
+
+/// The code of a place in time that the server has forgotten.
+const GONE: u16 = 410;
+
+/// What is followed, and what becomes of it.
+pub(super) trait Watched: Send {
+    /// An object as it is read.
+    type Object: DeserializeOwned + Send;
+    /// The same as it is kept.
+    type Kept: Send;
+
+    /// Where the objects are.
+    fn collection(&self) -> Collection;
+    /// The fields that they are selected by, if not all are followed.
+    fn field_selector(&self) -> Option<&str> {
+        None
+    }
+    /// The labels that they are selected by, likewise.
+    fn label_selector(&self) -> Option<&str> {
+        None
+    }
+    /// The version of an object.
+    fn version<'a>(&self, object: &'a Self::Object) -> &'a str;
+    fn keep(&self, object: Self::Object) -> Self::Kept;
+    /// These are all, as of `now`.
+    fn replace(&mut self, all: Vec<Self::Kept>, now: Timestamp);
+    fn apply(&mut self, kept: Self::Kept);
+    fn delete(&mut self, kept: Self::Kept);
+    /// The server was heard at `now`, be it only to say that nothing happened.
+    fn heard(&mut self, now: Timestamp);
+    /// How many are known.
+    fn count(&self) -> usize;
+}
+
+#[derive(Deserialize)]
+struct Page<T> {
+    metadata: PageMeta,
+    #[serde(default = "Vec::new")]
+    items: Vec<T>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PageMeta {
+    resource_version: String,
+    #[serde(default, rename = "continue")]
+    next: String,
+}
+
+/// How a watch came to its end.
+enum End {
+    /// At the end of its time, with something to go on from.
+    Over,
+    /// The place it went on from is not known any more, or nothing at all was said.
+    Lost(&'static str),
+    Failed(ApiError),
+}
+
+/// One kind of object being followed.
+pub(super) struct Follower<W> {
+    client: ApiClient,
+    watched: W,
+    clock: Clock,
+    pace: Pace,
+    metrics: WatchMetrics,
+    outage: Outage,
+}
+
+impl<W: Watched> Follower<W> {
+    pub(super) fn new(client: ApiClient, watched: W, clock: Clock, pace: Pace, metrics: WatchMetrics) -> Self {
+        let outage = Outage::new(pace.retry(), metrics.kind());
+        Self { client, watched, clock, pace, metrics, outage }
+    }
+
+    /// Follows until shutdown begins.
+    pub(super) async fn run(mut self, shutdown: Shutdown) -> Result<(), Infallible> {
+        tokio::select! {
+            // What was taken in so far stays; the end of the process is no state to be kept.
+            () = shutdown.begun() => Ok(()),
+            never = self.follow() => match never {},
+        }
+    }
+
+    async fn follow(&mut self) -> Infallible {
+        loop {
+            match self.list().await {
+                Ok(version) => self.follow_from(version).await,
+                Err(error) => self.pause("list", &error).await,
+            }
+        }
+    }
+
+    /// Lists everything, and gives the version that it is of.
+    async fn list(&mut self) -> Result<String, ApiError> {
+        let mut all = Vec::new();
+        let mut next = None;
+        for _ in 0..PAGES_MAX {
+            let page = self.page(next).await?;
+            let keep = |object| self.watched.keep(object);
+            all.extend(page.items.into_iter().map(keep));
+            if page.metadata.next.is_empty() {
+                let now = self.now();
+                self.watched.replace(all, now);
+                self.metrics.listed(self.watched.count());
+                self.metrics.heard(now);
+                return Ok(page.metadata.resource_version);
+            }
+            next = Some(page.metadata.next);
+        }
+        Err(ApiError::TooLarge { max: PAGES_MAX })
+    }
+
+    async fn page(&self, next: Option<String>) -> Result<Page<W::Object>, ApiError> {
+        let mut params = ListParams::default().limit(PAGE_OBJECTS);
+        params.field_selector = self.watched.field_selector().map(str::to_owned);
+        params.label_selector = self.watched.label_selector().map(str::to_owned);
+        params.continue_token = next;
+        let request = self.watched.collection().request().list(&params);
+        parse(&self.client.send(request, PAGE_MAX_BYTES).await?)
+    }
+
+    /// Follows from `version` until a new list is needed.
+    async fn follow_from(&mut self, mut version: String) {
+        let list_again_at = Instant::now() + self.pace.list_again();
+        while Instant::now() < list_again_at {
+            let began = Instant::now();
+            match self.watch(&mut version).await {
+                End::Over if began.elapsed() >= self.pace.watch_min() => {}
+                End::Over => tokio::time::sleep(self.pace.watch_min()).await,
+                End::Lost(why) => {
+                    tracing::debug!(kind = self.metrics.kind(), why, "objects are listed anew");
+                    self.metrics.restarted(why);
+                    tokio::time::sleep(self.outage.wait()).await;
+                    return;
+                }
+                End::Failed(error) => {
+                    self.metrics.restarted("failed");
+                    self.pause("watch", &error).await;
+                    if !may_go_on(&error) {
+                        return;
+                    }
+                }
+            }
+        }
+        self.metrics.restarted("routine");
+    }
+
+    /// One watch; moves `version` on with everything that is heard.
+    async fn watch(&mut self, version: &mut String) -> End {
+        let mut lines = match self.open(version).await {
+            Ok(lines) => lines,
+            Err(ApiError::Refused(refusal)) if refusal.code == GONE => return End::Lost("gone"),
+            Err(error) => return End::Failed(error),
+        };
+        let mut is_heard = false;
+        loop {
+            let line = match tokio::time::timeout(self.pace.silence_max(), lines.next()).await {
+                // A server that has a word now and then, but none at all for this place, does not know it.
+                Err(_) if !is_heard => return End::Lost("silent"),
+                Err(_) => return End::Failed(ApiError::Deadline { after: self.pace.silence_max() }),
+                Ok(Err(error)) => return End::Failed(error),
+                Ok(Ok(None)) if is_heard => return End::Over,
+                Ok(Ok(None)) => return End::Lost("silent"),
+                Ok(Ok(Some(line))) => line,
+            };
+            match line {
+                Line::Error(refusal) if refusal.code == GONE => return End::Lost("gone"),
+                Line::Error(refusal) => return End::Failed(ApiError::Refused(refusal)),
+                Line::Bookmark(mark) => mark.version().clone_into(version),
+                Line::Added(object) | Line::Modified(object) => {
+                    self.watched.version(&object).clone_into(version);
+                    let kept = self.watched.keep(object);
+                    self.watched.apply(kept);
+                }
+                Line::Deleted(object) => {
+                    self.watched.version(&object).clone_into(version);
+                    let kept = self.watched.keep(object);
+                    self.watched.delete(kept);
+                }
+            }
+            is_heard = true;
+            self.hear();
+        }
+    }
+
+    async fn open(&self, version: &str) -> Result<Lines, ApiError> {
+        let mut params = WatchParams::default().timeout(self.pace.watch_secs());
+        params.field_selector = self.watched.field_selector().map(str::to_owned);
+        params.label_selector = self.watched.label_selector().map(str::to_owned);
+        self.client.open(self.watched.collection().request().watch(&params, version)).await
+    }
+
+    fn hear(&mut self) {
+        let now = self.now();
+        self.watched.heard(now);
+        self.metrics.heard(now);
+        self.metrics.counted(self.watched.count());
+        self.outage.over();
+    }
+
+    async fn pause(&mut self, what: &'static str, error: &ApiError) {
+        let wait = self.outage.failed(what, error);
+        tokio::time::sleep(wait).await;
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp::from(self.clock.now())
+    }
+}
+
+/// Whether a watch may be tried again from the same place: unless the server understood the question and answered no.
+fn may_go_on(error: &ApiError) -> bool {
+    match error.refusal() {
+        Some(refusal) => matches!(refusal.code, 401 | 403 | 429 | 500..),
+        None => !matches!(error, ApiError::Malformed(_) | ApiError::TooLarge { .. } | ApiError::Request(_)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

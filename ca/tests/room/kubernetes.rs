@@ -1,0 +1,211 @@
+//! A server that belongs to a cluster, with exactly the rights that the manifest gives it.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use signet_identity::{PrivateKey, TrustBundle};
+use signet_kube_standin::{ApiServer, Effect, Objects, Options, namespace, node, pod, service_account};
+use signet_testkit::TokenIssuer;
+use tonic::Code;
+
+use crate::lab::{Lab, Setup, any_csr, certificates, csr_of, eventually};
+
+const ROOTS: &str = "istio-ca-root-cert";
+
+/// A cluster with one workload, `shop/web` in pod `web-1`, and the rights of the manifest.
+pub(crate) async fn cluster() -> ApiServer {
+    let options = Options { bookmark_every: Duration::from_millis(500), ..Options::default() };
+    let server = ApiServer::start(options).await;
+    let objects = server.objects();
+    for name in ["istio-system", "shop"] {
+        objects.create(&namespace(name));
+    }
+    objects.create(&node("node-1"));
+    objects.create(&service_account("shop", "web"));
+    objects.create(&pod("shop", "web-1", "web", "node-1"));
+    apply_manifests(&objects);
+    server
+}
+
+fn apply_manifests(objects: &Objects) {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/kubernetes/rbac.yaml");
+    objects.apply_yaml(&fs::read_to_string(manifest).unwrap());
+}
+
+/// Settings of a server in `cluster`, as its pod would see them.
+pub(crate) fn setup(cluster: &ApiServer) -> Setup {
+    let setup = Setup::new().without("tokens.jwks_file");
+    let file = |name: &str, content: &str| {
+        let path = setup.path(name);
+        fs::write(&path, content).unwrap();
+        format!("{path:?}")
+    };
+    let ca = file("api-ca.crt", cluster.ca_pem());
+    let token = file("api-token", &cluster.api_token("istio-system", "signet-ca"));
+    setup
+        .with("kubernetes.server", &format!("{:?}", cluster.url()))
+        .with("kubernetes.ca_file", &ca)
+        .with("kubernetes.token_file", &token)
+}
+
+/// A token of the workload as kubelet would fetch it.
+pub(crate) fn token(cluster: &ApiServer) -> String {
+    cluster.token("shop", "web", Some("web-1"), "istio-ca", 3600)
+}
+
+async fn ask(lab: &Lab, token: &str) -> Result<Vec<String>, tonic::Status> {
+    lab.ask(token, &any_csr(), 3600).await
+}
+
+fn published(cluster: &ApiServer, namespace: &str) -> Option<String> {
+    let map = cluster.objects().get("configmaps", namespace, ROOTS)?;
+    map["data"]["root-cert.pem"].as_str().map(str::to_owned)
+}
+
+#[tokio::test]
+async fn a_server_in_a_cluster_issues_under_the_roots_that_it_publishes() {
+    let cluster = cluster().await;
+    let lab = setup(&cluster).start().await;
+    lab.wait_ready().await;
+    eventually("the roots are published", async || published(&cluster, "shop").as_ref() == Some(&lab.roots_pem)).await;
+
+    let key = PrivateKey::generate_p256().unwrap();
+    let chain = lab.ask(&token(&cluster), &csr_of(&key), 3600).await.unwrap();
+    let roots = published(&cluster, "shop").unwrap();
+    let bundle = TrustBundle::from_pem("cluster.local".parse().unwrap(), roots.as_bytes()).unwrap();
+    let leaf = certificates(&chain[0]).remove(0);
+    bundle.verify([&leaf], lab.now()).unwrap();
+    assert_eq!(leaf.uris(), ["spiffe://cluster.local/ns/shop/sa/web"]);
+    eventually("it leads", async || cluster.objects().get("leases", "istio-system", "signet-ca").is_some()).await;
+    eventually("nothing is behind", async || {
+        lab.metric("signet_ca_roots_namespaces{state=\"published\"}").await == 4
+            && lab.metric("signet_ca_roots_namespaces{state=\"behind\"}").await == 0
+    })
+    .await;
+    lab.stop().await;
+}
+
+#[tokio::test]
+async fn a_deleted_pods_token_stops_working_and_a_new_pods_token_works_at_once() {
+    let cluster = cluster().await;
+    let lab = setup(&cluster).start().await;
+    lab.wait_ready().await;
+    let old = token(&cluster);
+    ask(&lab, &old).await.unwrap();
+    cluster.objects().kill_pod("shop", "web-1");
+    eventually("the token is refused", async || {
+        ask(&lab, &old).await.is_err_and(|status| status.code() == Code::Unauthenticated)
+    })
+    .await;
+    cluster.objects().create(&pod("shop", "web-2", "web", "node-1"));
+    let new = cluster.token("shop", "web", Some("web-2"), "istio-ca", 3600);
+    ask(&lab, &new).await.unwrap();
+    lab.stop().await;
+}
+
+#[tokio::test]
+async fn issuing_goes_on_while_the_api_server_is_away() {
+    let mut cluster = cluster().await;
+    let lab = setup(&cluster).start().await;
+    lab.wait_ready().await;
+    let token = token(&cluster);
+    ask(&lab, &token).await.unwrap();
+    cluster.stop().await;
+    for _ in 0..20 {
+        ask(&lab, &token).await.unwrap();
+    }
+    assert_eq!(lab.get("/healthz/ready").await.0, 200);
+    cluster.resume().await;
+    cluster.objects().kill_pod("shop", "web-1");
+    eventually("the cluster is heard again", async || ask(&lab, &token).await.is_err()).await;
+    lab.stop().await;
+}
+
+#[tokio::test]
+async fn a_server_that_starts_before_its_api_server_waits_and_says_so() {
+    let mut cluster = cluster().await;
+    let token = token(&cluster);
+    let setup = setup(&cluster);
+    cluster.stop().await;
+    let lab = setup.start().await;
+    let (status, reasons) = lab.get("/healthz/ready").await;
+    assert_eq!(status, 503);
+    assert!(reasons.contains("cluster objects"), "{reasons}");
+    assert_eq!(ask(&lab, &token).await.unwrap_err().code(), Code::Unavailable);
+    cluster.resume().await;
+    lab.wait_ready().await;
+    ask(&lab, &token).await.unwrap();
+    lab.stop().await;
+}
+
+#[tokio::test]
+async fn an_issuers_new_key_is_learned_from_the_api_server() {
+    let cluster = cluster().await;
+    let lab = setup(&cluster).start().await;
+    lab.wait_ready().await;
+    let old = token(&cluster);
+    ask(&lab, &old).await.unwrap();
+    cluster.add_issuer(TokenIssuer::es256());
+    ask(&lab, &token(&cluster)).await.unwrap();
+    ask(&lab, &old).await.unwrap();
+    lab.stop().await;
+}
+
+#[tokio::test]
+async fn an_api_server_of_another_issuer_gives_no_keys() {
+    let cluster = cluster().await;
+    let lab = setup(&cluster).with("tokens.issuer", "\"https://another\"").start().await;
+    eventually("readiness tells", async || {
+        let (status, reasons) = lab.get("/healthz/ready").await;
+        status == 503 && reasons.contains("issuer keys")
+    })
+    .await;
+    lab.stop().await;
+}
+
+#[tokio::test]
+async fn tokens_are_reviewed_where_the_operator_asks_for_it() {
+    let cluster = cluster().await;
+    let lab = setup(&cluster).with("tokens.mode", "\"review\"").start().await;
+    lab.wait_ready().await;
+    let good = token(&cluster);
+    ask(&lab, &good).await.unwrap();
+    let other = cluster.token("shop", "web", Some("web-1"), "other", 3600);
+    assert_eq!(ask(&lab, &other).await.unwrap_err().code(), Code::Unauthenticated);
+    assert_eq!(ask(&lab, "abc.def.ghi").await.unwrap_err().code(), Code::Unauthenticated);
+
+    let is_review = |seen: &signet_kube_standin::Seen| seen.path.ends_with("/tokenreviews");
+    for effect in [
+        Effect::Status(500),
+        Effect::Status(403),
+        Effect::TooMany(1),
+        Effect::CutAfter(20),
+        Effect::Body("{}".to_owned()),
+        Effect::Silence,
+    ] {
+        cluster.faults().times(1, effect.clone(), is_review);
+        let fresh = token(&cluster);
+        assert_eq!(ask(&lab, &fresh).await.unwrap_err().code(), Code::Unavailable, "{effect:?}");
+        ask(&lab, &fresh).await.unwrap();
+    }
+    lab.stop().await;
+}
+
+#[tokio::test]
+async fn two_replicas_publish_as_one() {
+    let cluster = cluster().await;
+    let first = setup(&cluster).start().await;
+    let roots = first.roots_pem.clone();
+    eventually("the roots are published", async || published(&cluster, "shop").as_ref() == Some(&roots)).await;
+    // The second has another root: were it to write, the first would be seen to lose.
+    let second = setup(&cluster).start().await;
+    second.wait_ready().await;
+    assert_ne!(second.roots_pem, roots);
+    cluster.objects().create(&namespace("late"));
+    eventually("the leader publishes", async || published(&cluster, "late").as_ref() == Some(&roots)).await;
+    first.stop().await;
+    let theirs = second.roots_pem.clone();
+    eventually("the follower leads", async || published(&cluster, "shop").as_ref() == Some(&theirs)).await;
+    second.stop().await;
+}
