@@ -1,6 +1,7 @@
 //! Goes over a whole chain, record by record and segment by segment. Takes no lock, so it works beside the process that
 //! writes; memory does not grow with the chain.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -83,13 +84,19 @@ pub trait Visitor {
 /// # Errors
 /// When a file cannot be read.
 pub fn walk<'v>(chain: &'v Chain, visitor: &'v mut dyn Visitor) -> Result<Seen, FileError> {
-    let segments = chain.segments()?;
-    let mut walk = Walk { chain, seen: Seen::nothing(), end: None, visitor };
-    for (position, segment) in segments.iter().enumerate() {
-        let is_last = position + 1 == segments.len();
-        if walk.segment(segment, is_last)?.is_break() {
+    let mut waiting = VecDeque::from(chain.segments()?);
+    let mut walk = Walk { chain, seen: Seen::nothing(), end: None, newest: None, visitor };
+    while let Some(segment) = waiting.pop_front() {
+        let missed = walk.missed_before(&segment)?;
+        if !missed.is_empty() {
+            waiting.push_front(segment);
+            missed.into_iter().rev().for_each(|segment| waiting.push_front(segment));
+            continue;
+        }
+        if walk.segment(&segment, waiting.is_empty())?.is_break() {
             break;
         }
+        walk.newest = Some(segment.first);
     }
     Ok(walk.seen)
 }
@@ -105,10 +112,24 @@ struct Walk<'v> {
     seen: Seen,
     /// Where the segment before ended: its link, and the next record's number.
     end: Option<(Link, u64)>,
+    /// First record of the segment before.
+    newest: Option<u64>,
     visitor: &'v mut dyn Visitor,
 }
 
 impl Walk<'_> {
+    /// Segments that belong before `segment` and were not listed with it. A directory that is read while segments are
+    /// begun in it may show the later of two and not the earlier.
+    fn missed_before(&self, segment: &Segment) -> Result<Vec<Segment>, FileError> {
+        match (self.newest, self.end) {
+            (Some(newest), Some((_, next))) if segment.first > next => {
+                let listed = self.chain.segments()?.into_iter();
+                Ok(listed.filter(|other| other.first > newest && other.first < segment.first).collect())
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
+
     fn segment(&mut self, segment: &Segment, is_last: bool) -> Result<ControlFlow<()>, FileError> {
         let at_header = |flaw| Break { segment: segment.path.clone(), line: 1, record: None, flaw };
         let mut reader = match SegmentReader::open(segment) {
