@@ -175,7 +175,12 @@ impl App {
             ledger,
             admission: Admission::new(&config.admission, metrics.admission()),
         });
-        let server = Server::new(listen(config.listen).await?, serving.certificate(), metrics.clone())?;
+        let server = Server::new(
+            listen(config.listen).await?,
+            serving.certificate(),
+            config.connections.age_max,
+            metrics.clone(),
+        )?;
         let cannot_listen = |address| move |source| StartError::Listen { address, source };
         let admin = Admin::bind(config.admin_listen).await.map_err(cannot_listen(config.admin_listen))?;
         let addresses = Addresses {
@@ -220,13 +225,11 @@ impl App {
         let (reporter, grpc_health) = tonic_health::server::health_reporter();
         let acknowledgements = self.authority.acknowledgements().clone();
         let watched = TrustBundleService::new(self.issuer.clone(), acknowledgements, shutdown.clone());
-        let watched = watched.map_err(StartError::from)?;
         let watched = TrustBundleServer::new(watched).max_decoding_message_size(REQUEST_MAX_BYTES);
         let minting = self.minting.as_ref().map(|tokens| tokens.service(self.issuer.clone()));
-        let minting = minting.transpose().map_err(StartError::from)?;
-        let service = CertificateService::new(self.issuer).map_err(StartError::from)?;
+        let service = CertificateService::new(self.issuer);
         let service = IstioCertificateServiceServer::new(service).max_decoding_message_size(MESSAGE_MAX_BYTES);
-        let mut routes = Routes::new(service).add_service(watched).add_service(grpc_health);
+        let mut routes = Routes::new(watched).add_service(grpc_health);
         if let Some(service) = minting {
             routes = routes.add_service(service.max_decoding_message_size(MESSAGE_MAX_BYTES));
         }
@@ -263,7 +266,7 @@ impl App {
         tasks.start("readiness", readiness.run(shutdown.clone()));
         let (admin, health, until) = (self.admin, self.health, shutdown.clone());
         tasks.start("admin", apart("admin", move || admin.serve(health, registry, until)));
-        tasks.start("grpc", self.server.serve(routes, shutdown.clone()));
+        tasks.start("grpc", self.server.serve(service, routes, shutdown.clone()));
         tracing::info!(listen = %self.addresses.listen, admin = %self.addresses.admin, "serving");
 
         match tasks.watch(&shutdown).await {

@@ -5,17 +5,21 @@
 //! reason under the same id. No token, request body or key is ever logged.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use http::HeaderMap;
 use ring::rand::{SecureRandom, SystemRandom};
 use signet_identity::KeyError;
 use tokio::time::Instant;
-use tonic::metadata::{Ascii, MetadataMap, MetadataValue};
-use tonic::{Code, Request, Response, Status};
+use tonic::metadata::{MetadataMap, MetadataValue};
+use tonic::{Code, Request, Status};
 
 use crate::authenticate::{Credential, IdentifyError};
 use crate::hex::hex;
+use crate::metrics::GrpcMethod;
+use crate::server::Connection;
 
 const AUTHORIZATION: &str = "authorization";
 const BEARER: &str = "Bearer ";
@@ -24,7 +28,7 @@ const CLUSTER_ID: &str = "clusterid";
 const NO_CLUSTER: &str = "\u{fffd}";
 
 /// Names the request in answers and in the log.
-const REQUEST_ID: &str = "x-request-id";
+pub(crate) const REQUEST_ID: &str = "x-request-id";
 
 /// Milliseconds after which a caller may try again (gRPC A6).
 const RETRY_PUSHBACK: &str = "grpc-retry-pushback-ms";
@@ -39,6 +43,18 @@ const TIMEOUT_MAX_DIGITS: usize = 8;
 const UNAUTHENTICATED_TEXT: &str = "request authenticate failure";
 pub(crate) const UNDECIDED_TEXT: &str = "request could not be authenticated now, try again";
 
+/// What is known of a request before any service sees it. Found among its extensions.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    pub(crate) request_id: String,
+    pub(crate) peer: SocketAddr,
+    /// When the caller stops waiting.
+    pub(crate) deadline: Option<Instant>,
+    /// What its tokens count for and against.
+    pub(crate) connection: Arc<Connection>,
+    pub(crate) counters: Arc<GrpcMethod>,
+}
+
 /// Where a request came from and what it is called.
 #[derive(Debug)]
 pub(crate) struct Origin {
@@ -46,33 +62,52 @@ pub(crate) struct Origin {
     pub(crate) peer: Option<SocketAddr>,
     /// When the caller stops waiting.
     pub(crate) deadline: Option<Instant>,
+    connection: Option<Arc<Connection>>,
 }
 
 impl Origin {
-    /// The answer, under its request's name.
-    pub(crate) fn answer<T>(&self, message: T) -> Response<T> {
-        let mut response = Response::new(message);
-        self.name(response.metadata_mut());
-        response
-    }
-
-    /// The refusal, under its request's name. `text` is all that leaves the process about the reason. A caller that
-    /// should try again is told when, as gRPC's retry design (A6) has it.
-    pub(crate) fn refusal(&self, code: Code, text: impl Into<String>, retry_after: Option<Duration>) -> Status {
-        let mut status = Status::new(code, text);
-        self.name(status.metadata_mut());
-        if let Some(millis) = retry_after.and_then(|after| u32::try_from(after.as_millis()).ok()) {
-            status.metadata_mut().insert(RETRY_PUSHBACK, MetadataValue::from(millis));
-        }
-        status
-    }
-
-    fn name(&self, metadata: &mut MetadataMap) {
-        let id: Result<MetadataValue<Ascii>, _> = self.request_id.parse();
-        if let Ok(id) = id {
-            metadata.insert(REQUEST_ID, id);
+    /// Of a request whose message was read.
+    pub(crate) fn of<T>(request: &Request<T>) -> Self {
+        match request.extensions().get::<Arc<Arrival>>() {
+            Some(arrival) => {
+                arrival.counters.received();
+                Self {
+                    request_id: arrival.request_id.clone(),
+                    peer: Some(arrival.peer),
+                    deadline: arrival.deadline,
+                    connection: Some(arrival.connection.clone()),
+                }
+            }
+            // A service that is called without a server around it.
+            None => Self { request_id: String::new(), peer: request.remote_addr(), deadline: None, connection: None },
         }
     }
+
+    /// The token was judged: `None` when nothing could be decided.
+    pub(crate) fn judged(&self, is_good: Option<bool>) {
+        match (&self.connection, is_good) {
+            (Some(connection), Some(true)) => connection.brought_good_token(),
+            (Some(connection), Some(false)) => connection.brought_bad_token(Instant::now()),
+            _ => {}
+        }
+    }
+}
+
+/// A refusal. `text` is all that leaves the process about the reason. A caller that should try again is told when.
+pub(crate) fn refusal(code: Code, text: impl Into<String>, retry_after: Option<Duration>) -> Status {
+    let status = Status::new(code, text);
+    match retry_after {
+        Some(after) => retry_later(status, after),
+        None => status,
+    }
+}
+
+/// Tells the caller when to try again, as gRPC's retry design (A6) has it.
+pub(crate) fn retry_later(mut status: Status, after: Duration) -> Status {
+    if let Ok(millis) = u32::try_from(after.as_millis()) {
+        status.metadata_mut().insert(RETRY_PUSHBACK, MetadataValue::from(millis));
+    }
+    status
 }
 
 /// The first `Bearer` value wins; a cluster is named only by a single value.
@@ -87,8 +122,8 @@ pub(crate) fn credential(metadata: &MetadataMap) -> Credential<'_> {
 }
 
 /// How long the caller says that it waits: at most eight digits and a unit. What is not that says nothing.
-fn timeout(metadata: &MetadataMap) -> Option<Duration> {
-    let text = metadata.get(TIMEOUT)?.to_str().ok()?;
+pub(crate) fn timeout(headers: &HeaderMap) -> Option<Duration> {
+    let text = headers.get(TIMEOUT)?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     if digits.len() > TIMEOUT_MAX_DIGITS || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
         return None;
@@ -128,26 +163,23 @@ impl RequestIds {
         Ok(Self { process: hex(&octets), next: AtomicU64::new(1) })
     }
 
-    /// Names `request`.
-    pub(crate) fn origin<T>(&self, request: &Request<T>) -> Origin {
+    /// A name that no other request has.
+    pub(crate) fn next(&self) -> String {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let deadline = timeout(request.metadata()).and_then(|timeout| Instant::now().checked_add(timeout));
-        Origin { request_id: format!("{}-{number:x}", self.process), peer: request.remote_addr(), deadline }
+        format!("{}-{number:x}", self.process)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use http::{HeaderName, HeaderValue};
     use proptest::prelude::*;
 
     use super::*;
 
     fn check(text: &str, wanted: Option<Duration>) {
-        let mut metadata = MetadataMap::new();
-        if let Ok(value) = text.parse() {
-            metadata.insert(TIMEOUT, value);
-        }
-        assert_eq!(timeout(&metadata), wanted, "{text}");
+        let headers = HeaderMap::from_iter(text.parse().map(|value| (HeaderName::from_static(TIMEOUT), value)));
+        assert_eq!(timeout(&headers), wanted, "{text}");
     }
 
     #[test]
@@ -166,11 +198,8 @@ mod tests {
     proptest! {
         #[test]
         fn no_timeout_makes_the_reader_panic(text in "\\PC{0,12}") {
-            let mut metadata = MetadataMap::new();
-            if let Ok(value) = MetadataValue::try_from(text.as_bytes()) {
-                metadata.insert(TIMEOUT, value);
-            }
-            let _ = timeout(&metadata);
+            let value = HeaderValue::from_bytes(text.as_bytes());
+            let _ = timeout(&HeaderMap::from_iter(value.map(|value| (HeaderName::from_static(TIMEOUT), value))));
         }
     }
 }

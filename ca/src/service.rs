@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use prost_types::value::Kind;
-use signet_identity::KeyError;
 use signet_proto::istio_ca::istio_certificate_service_server::IstioCertificateService;
 use signet_proto::istio_ca::{IstioCertificateRequest, IstioCertificateResponse};
 use signet_runtime::tasks::chain;
@@ -15,7 +14,7 @@ use tonic::{Code, Request, Response, Status};
 
 use crate::admission::ShedError;
 use crate::authorize::AuthorizeError;
-use crate::call::{self, Origin, RequestIds, UNDECIDED_TEXT};
+use crate::call::{self, Origin, UNDECIDED_TEXT};
 use crate::issue::{IssueError, IssueRequest, IssuedChain, Issuer};
 use crate::profile::ProfileError;
 
@@ -34,12 +33,11 @@ const UNRECORDED_TEXT: &str = "certificate could not be recorded now, try again"
 #[derive(Debug)]
 pub(crate) struct CertificateService {
     issuer: Arc<Issuer>,
-    ids: RequestIds,
 }
 
 impl CertificateService {
-    pub(crate) fn new(issuer: Arc<Issuer>) -> Result<Self, KeyError> {
-        Ok(Self { issuer, ids: RequestIds::new()? })
+    pub(crate) fn new(issuer: Arc<Issuer>) -> Self {
+        Self { issuer }
     }
 }
 
@@ -49,9 +47,9 @@ impl IstioCertificateService for CertificateService {
         &self,
         request: Request<IstioCertificateRequest>,
     ) -> Result<Response<IstioCertificateResponse>, Status> {
-        let call = self.issuer.metrics.request();
+        self.issuer.metrics.request();
         let began = Instant::now();
-        let origin = self.ids.origin(&request);
+        let origin = Origin::of(&request);
         let (metadata, _, message) = request.into_parts();
         let asked = IssueRequest {
             credential: call::credential(&metadata),
@@ -63,21 +61,20 @@ impl IstioCertificateService for CertificateService {
             deadline: origin.deadline,
         };
         let outcome = self.issuer.issue(&asked).await;
-        let answer = match outcome {
+        origin.judged(verdict(outcome.as_ref().err()));
+        match outcome {
             Ok(issued) => {
                 self.issuer.metrics.issued();
                 log_issued(&issued, &asked, &origin, began);
-                Ok(origin.answer(IstioCertificateResponse { cert_chain: issued.chain }))
+                Ok(Response::new(IstioCertificateResponse { cert_chain: issued.chain }))
             }
             Err(error) => {
                 self.issuer.metrics.refused(&error);
                 log_refused(&error, &origin);
                 let (code, text) = told_to_caller(&error);
-                Err(origin.refusal(code, text, error.retry_after()))
+                Err(call::refusal(code, text, error.retry_after()))
             }
-        };
-        call.end(answer.as_ref().err().map_or(Code::Ok, Status::code));
-        answer
+        }
     }
 }
 
@@ -86,6 +83,15 @@ fn impersonated(message: &IstioCertificateRequest) -> Option<&str> {
     match &value.kind {
         Some(Kind::StringValue(text)) => Some(text.as_str()).filter(|text| !text.is_empty()),
         _ => None,
+    }
+}
+
+/// Whether the credential was good, if that could be decided.
+pub(crate) fn verdict(error: Option<&IssueError>) -> Option<bool> {
+    match error {
+        Some(IssueError::Unidentified(error)) if error.is_undecided() => None,
+        Some(IssueError::Unidentified(_)) => Some(false),
+        _ => Some(true),
     }
 }
 

@@ -69,12 +69,21 @@ pub struct CaConfig {
     pub jwt: Option<JwtConfig>,
     /// Where what is issued is recorded; `None` when the operator wants no record.
     pub ledger: Option<LedgerConfig>,
+    /// How long connections live.
+    pub connections: ConnectionsConfig,
     /// How much may be under way.
     pub admission: AdmissionConfig,
     /// What is published for other trust domains, and what is read of them.
     pub federation: FederationConfig,
     /// The cluster that this process belongs to.
     pub kubernetes: Option<KubernetesConfig>,
+}
+
+/// How long connections live.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnectionsConfig {
+    /// After this time a connection is told to end, so that callers spread over new replicas; `None` for never.
+    pub age_max: Option<Duration>,
 }
 
 /// How to log.

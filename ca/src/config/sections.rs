@@ -12,7 +12,7 @@ use rustls::pki_types::DnsName;
 use signet_identity::der::AltName;
 use signet_runtime::{Reader, files};
 
-use super::admission::admission;
+use super::admission::{admission, connections};
 use super::callers::callers;
 use super::federation::federation;
 use super::jwt::jwt;
@@ -63,6 +63,7 @@ pub(super) fn all(reader: &mut Reader) -> Option<CaConfig> {
     {
         rotation::check(reader, policy, authority.root_ttl);
     }
+    let connections = connections(reader);
     Some(CaConfig {
         trust_domain: trust_domain?,
         listen: listen?,
@@ -79,6 +80,7 @@ pub(super) fn all(reader: &mut Reader) -> Option<CaConfig> {
         jwt: jwt?,
         ledger: ledger?,
         admission: admission?,
+        connections: connections?,
         federation: federation?,
         kubernetes: kubernetes?,
     })

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::server::ResolvesServerCert;
-use signet_identity::{KeyError, TrustDomain};
+use signet_identity::TrustDomain;
 use signet_proto::signet_ca::identity_server::IdentityServer;
 use signet_runtime::{Clock, Health, Shutdown};
 use tokio::sync::watch;
@@ -118,13 +118,10 @@ impl Tokens {
     }
 
     /// The service that mints for whom `issuer` would issue.
-    ///
-    /// # Errors
-    /// [`KeyError::Randomness`].
-    pub(crate) fn service(&self, issuer: Arc<Issuer>) -> Result<IdentityServer<IdentityService>, KeyError> {
+    pub(crate) fn service(&self, issuer: Arc<Issuer>) -> IdentityServer<IdentityService> {
         let (trust_domain, profile) = (self.trust_domain.clone(), self.profile.clone());
         let minter = Minter { issuer, trust_domain, profile, keys: self.keys() };
-        Ok(IdentityServer::new(IdentityService::new(minter, self.metrics.clone())?))
+        IdentityServer::new(IdentityService::new(minter, self.metrics.clone()))
     }
 
     /// Keeps and publishes the keys until shutdown begins.

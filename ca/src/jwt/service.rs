@@ -3,14 +3,13 @@
 
 use std::time::Instant;
 
-use signet_identity::KeyError;
 use signet_proto::signet_ca::identity_server::Identity;
 use signet_proto::signet_ca::{MintJwtRequest, MintJwtResponse};
 use signet_runtime::tasks::chain;
 use tonic::{Code, Request, Response, Status};
 
 use super::mint::{MintError, MintRequest, MintedToken, Minter};
-use crate::call::{self, Origin, RequestIds};
+use crate::call::{self, Origin};
 use crate::issue::IssueError;
 use crate::metrics::JwtMetrics;
 use crate::service;
@@ -21,13 +20,12 @@ const UNRECORDED_TEXT: &str = "token could not be recorded now, try again";
 #[derive(Debug)]
 pub(crate) struct IdentityService {
     minter: Minter,
-    ids: RequestIds,
     metrics: JwtMetrics,
 }
 
 impl IdentityService {
-    pub(crate) fn new(minter: Minter, metrics: JwtMetrics) -> Result<Self, KeyError> {
-        Ok(Self { minter, ids: RequestIds::new()?, metrics })
+    pub(crate) fn new(minter: Minter, metrics: JwtMetrics) -> Self {
+        Self { minter, metrics }
     }
 }
 
@@ -35,7 +33,7 @@ impl IdentityService {
 impl Identity for IdentityService {
     async fn mint_jwt(&self, request: Request<MintJwtRequest>) -> Result<Response<MintJwtResponse>, Status> {
         let began = Instant::now();
-        let origin = self.ids.origin(&request);
+        let origin = Origin::of(&request);
         let (metadata, _, message) = request.into_parts();
         let asked = MintRequest {
             credential: call::credential(&metadata),
@@ -45,20 +43,30 @@ impl Identity for IdentityService {
             peer: origin.peer,
             deadline: origin.deadline,
         };
-        match self.minter.mint(&asked).await {
+        let outcome = self.minter.mint(&asked).await;
+        origin.judged(verdict(outcome.as_ref().err()));
+        match outcome {
             Ok(minted) => {
                 self.metrics.minted(began.elapsed());
                 log_minted(&minted, &message, &origin);
                 let expires_at = minted.expires_at.unix_secs();
-                Ok(origin.answer(MintJwtResponse { token: minted.token, expires_at }))
+                Ok(Response::new(MintJwtResponse { token: minted.token, expires_at }))
             }
             Err(error) => {
                 self.metrics.refused(error.reason());
                 log_refused(&error, &origin);
                 let (code, text) = told_to_caller(&error);
-                Err(origin.refusal(code, text, error.retry_after()))
+                Err(call::refusal(code, text, error.retry_after()))
             }
         }
+    }
+}
+
+/// Whether the credential was good, if that could be decided.
+fn verdict(error: Option<&MintError>) -> Option<bool> {
+    match error {
+        Some(MintError::Issue(error)) => service::verdict(Some(error)),
+        _ => Some(true),
     }
 }
 

@@ -1,5 +1,6 @@
-//! The customary metrics of gRPC servers, for the one method of the CA API.
+//! The customary metrics of gRPC servers.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use prometheus_client::encoding::EncodeLabelSet;
@@ -11,18 +12,13 @@ use tonic::Code;
 
 use super::LATENCY_BUCKETS_SECS;
 
+/// A method as these metrics know it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct MethodLabels {
-    grpc_type: &'static str,
-    grpc_service: &'static str,
-    grpc_method: &'static str,
+pub(crate) struct MethodLabels {
+    pub(crate) grpc_type: &'static str,
+    pub(crate) grpc_service: &'static str,
+    pub(crate) grpc_method: &'static str,
 }
-
-const CREATE_CERTIFICATE: MethodLabels = MethodLabels {
-    grpc_type: "unary",
-    grpc_service: "istio.v1.auth.IstioCertificateService",
-    grpc_method: "CreateCertificate",
-};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct HandledLabels {
@@ -32,74 +28,106 @@ struct HandledLabels {
     grpc_code: &'static str,
 }
 
-/// The families, and beside them their series of calls that went well, which need no looking up.
+type PerMethod = Family<MethodLabels, Counter>;
+
+/// The families.
 #[derive(Debug)]
 pub(super) struct GrpcMetrics {
+    started: PerMethod,
+    received: PerMethod,
+    sent: PerMethod,
     handled: Family<HandledLabels, Counter>,
-    families: [(&'static str, &'static str, Family<MethodLabels, Counter>); 3],
     handling: Family<MethodLabels, Histogram>,
-    started: Counter,
-    received: Counter,
-    sent: Counter,
-    took: Histogram,
 }
 
 impl Default for GrpcMetrics {
     fn default() -> Self {
-        let series = |family: &Family<MethodLabels, Counter>| family.get_or_create(&CREATE_CERTIFICATE).clone();
         let [started, received, sent] = [(); 3].map(|()| Family::default());
-        let handling: Family<MethodLabels, Histogram> =
-            Family::new_with_constructor(|| Histogram::new(LATENCY_BUCKETS_SECS));
-        let took = handling.get_or_create(&CREATE_CERTIFICATE).clone();
-        Self {
-            took,
-            started: series(&started),
-            received: series(&received),
-            sent: series(&sent),
-            families: [
-                ("grpc_server_started", "Calls started", started),
-                ("grpc_server_msg_received", "Messages received", received),
-                ("grpc_server_msg_sent", "Messages sent", sent),
-            ],
-            handled: Family::default(),
-            handling,
-        }
+        let handling = Family::new_with_constructor((|| Histogram::new(LATENCY_BUCKETS_SECS)) as fn() -> Histogram);
+        Self { started, received, sent, handled: Family::default(), handling }
     }
 }
 
 impl GrpcMetrics {
     pub(super) fn register(&self, registry: &mut Registry) {
-        for (name, help, family) in &self.families {
-            registry.register(*name, *help, family.clone());
-        }
+        registry.register("grpc_server_started", "Calls started", self.started.clone());
+        registry.register("grpc_server_msg_received", "Messages received", self.received.clone());
+        registry.register("grpc_server_msg_sent", "Messages sent", self.sent.clone());
         registry.register("grpc_server_handled", "Calls ended, by code", self.handled.clone());
         registry.register("grpc_server_handling_seconds", "Time from call to answer", self.handling.clone());
     }
 
-    pub(super) fn begin(&self) -> GrpcCall<'_> {
-        self.started.inc();
-        self.received.inc();
-        GrpcCall { metrics: self, began: Instant::now() }
+    /// The series of one method.
+    pub(super) fn method(&self, labels: MethodLabels) -> Arc<GrpcMethod> {
+        let series = |family: &PerMethod| family.get_or_create(&labels).clone();
+        let method = GrpcMethod {
+            started: series(&self.started),
+            received: series(&self.received),
+            sent: series(&self.sent),
+            took: self.handling.get_or_create(&labels).clone(),
+            went_well: self.handled.get_or_create(&handled(&labels, Code::Ok)).clone(),
+            handled: self.handled.clone(),
+            labels,
+        };
+        Arc::new(method)
     }
 }
 
-/// One call that is being answered.
-#[derive(Debug)]
-pub struct GrpcCall<'a> {
-    metrics: &'a GrpcMetrics,
-    began: Instant,
+fn handled(labels: &MethodLabels, code: Code) -> HandledLabels {
+    let MethodLabels { grpc_type, grpc_service, grpc_method } = *labels;
+    HandledLabels { grpc_type, grpc_service, grpc_method, grpc_code: code_name(code) }
 }
 
-impl GrpcCall<'_> {
+/// The series of one method, which need no looking up while calls go well.
+#[derive(Debug)]
+pub(crate) struct GrpcMethod {
+    labels: MethodLabels,
+    started: Counter,
+    received: Counter,
+    sent: Counter,
+    took: Histogram,
+    went_well: Counter,
+    handled: Family<HandledLabels, Counter>,
+}
+
+impl GrpcMethod {
+    /// A message was read.
+    pub(crate) fn received(&self) {
+        self.received.inc();
+    }
+}
+
+/// One call that is being answered. Dropped without an answer, it was given up by its caller.
+#[derive(Debug)]
+pub(crate) struct GrpcCall {
+    method: Arc<GrpcMethod>,
+    began: Instant,
+    code: Code,
+}
+
+impl GrpcCall {
+    /// A call to `method` came in.
+    pub(crate) fn begin(method: Arc<GrpcMethod>) -> Self {
+        method.started.inc();
+        Self { method, began: Instant::now(), code: Code::Cancelled }
+    }
+
     /// The call was answered with `code`.
-    pub fn end(self, code: Code) {
-        let MethodLabels { grpc_type, grpc_service, grpc_method } = CREATE_CERTIFICATE;
-        let labels = HandledLabels { grpc_type, grpc_service, grpc_method, grpc_code: code_name(code) };
-        self.metrics.handled.get_or_create(&labels).inc();
-        if code == Code::Ok {
-            self.metrics.sent.inc();
+    pub(crate) fn end(mut self, code: Code) {
+        self.code = code;
+    }
+}
+
+impl Drop for GrpcCall {
+    fn drop(&mut self) {
+        let method = &self.method;
+        if self.code == Code::Ok {
+            method.went_well.inc();
+            method.sent.inc();
+        } else {
+            method.handled.get_or_create(&handled(&method.labels, self.code)).inc();
         }
-        self.metrics.took.observe(self.began.elapsed().as_secs_f64());
+        method.took.observe(self.began.elapsed().as_secs_f64());
     }
 }
 

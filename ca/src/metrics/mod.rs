@@ -19,7 +19,7 @@ pub use admission::AdmissionMetrics;
 pub use authentication::Verdict;
 pub use authority::AuthorityMetrics;
 pub(crate) use federation::{FederationMetrics, FetchOutcome};
-pub use grpc::GrpcCall;
+pub(crate) use grpc::{GrpcCall, GrpcMethod, MethodLabels};
 pub(crate) use jwt::{JwtMetrics, KeyChange};
 pub use kubernetes::KubernetesMetrics;
 pub(crate) use kubernetes::{PublishMetrics, WatchMetrics};
@@ -70,6 +70,8 @@ pub enum HandshakeFailure {
     Refused,
     /// The peer took too long.
     Timeout,
+    /// The peer's address holds as many connections as are left for all others.
+    PeerShare,
 }
 
 /// What a signing error is called in Istio's metric.
@@ -242,9 +244,13 @@ impl Metrics {
     }
 
     /// A request came in.
-    pub fn request(&self) -> GrpcCall<'_> {
+    pub fn request(&self) {
         self.inner.requests.increment();
-        self.inner.grpc.begin()
+    }
+
+    /// The series of one gRPC method.
+    pub(crate) fn grpc_method(&self, labels: MethodLabels) -> Arc<GrpcMethod> {
+        self.inner.grpc.method(labels)
     }
 
     /// A certificate was returned.
@@ -313,6 +319,7 @@ impl Metrics {
         let reason = match why {
             HandshakeFailure::Refused => "refused",
             HandshakeFailure::Timeout => "timeout",
+            HandshakeFailure::PeerShare => "peer_share",
         };
         self.inner.handshake_failures.get_or_create(&ReasonLabels { reason }).inc();
     }

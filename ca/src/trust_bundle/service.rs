@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use signet_identity::{KeyError, Timestamp};
+use signet_identity::Timestamp;
 use signet_proto::signet_ca::trust_bundle_server::TrustBundle;
 use signet_proto::signet_ca::{WatchRequest, WatchResponse};
 use signet_runtime::Shutdown;
@@ -16,7 +16,7 @@ use super::Acknowledgements;
 use super::places::{Full, Places};
 use super::watch::Watch;
 use crate::authenticate::Caller;
-use crate::call::{self, RequestIds};
+use crate::call::{self, Origin};
 use crate::issue::Issuer;
 
 /// Largest message of a watcher, in bytes; it only holds a number.
@@ -30,18 +30,12 @@ pub(crate) struct TrustBundleService {
     issuer: Arc<Issuer>,
     acknowledgements: Acknowledgements,
     places: Places,
-    ids: RequestIds,
     shutdown: Shutdown,
 }
 
 impl TrustBundleService {
-    pub(crate) fn new(
-        issuer: Arc<Issuer>,
-        acknowledgements: Acknowledgements,
-        shutdown: Shutdown,
-    ) -> Result<Self, KeyError> {
-        let (places, ids) = (Places::default(), RequestIds::new()?);
-        Ok(Self { issuer, acknowledgements, places, ids, shutdown })
+    pub(crate) fn new(issuer: Arc<Issuer>, acknowledgements: Acknowledgements, shutdown: Shutdown) -> Self {
+        Self { issuer, acknowledgements, places: Places::default(), shutdown }
     }
 }
 
@@ -50,29 +44,33 @@ impl TrustBundle for TrustBundleService {
     type WatchStream = Pin<Box<dyn Stream<Item = Result<WatchResponse, Status>> + Send>>;
 
     async fn watch(&self, request: Request<Streaming<WatchRequest>>) -> Result<Response<Self::WatchStream>, Status> {
-        let origin = self.ids.origin(&request);
+        let origin = Origin::of(&request);
         let (metadata, _, incoming) = request.into_parts();
         let now = Timestamp::from(self.issuer.clock.now());
         let caller = match self.issuer.authenticator.identify(call::credential(&metadata), now).await {
-            Ok(caller) => caller,
+            Ok(caller) => {
+                origin.judged(Some(true));
+                caller
+            }
             Err(error) => {
                 let (request_id, error_chain) = (&origin.request_id, chain(&error));
                 tracing::warn!(request_id, peer = ?origin.peer, reason = error.reason(), error = error_chain, "watch refused");
+                origin.judged((!error.is_undecided()).then_some(false));
                 let (code, text) = call::unidentified(&error);
-                return Err(origin.refusal(code, text, None));
+                return Err(call::refusal(code, text, None));
             }
         };
         let place = self.places.take(place_of(&caller)).map_err(|full| {
             tracing::warn!(request_id = origin.request_id, identity = %caller.id(), ?full, "watch refused");
             match full {
-                Full::Server => origin.refusal(Code::ResourceExhausted, "too many watchers", Some(FULL_RETRY)),
-                Full::Caller => origin.refusal(Code::ResourceExhausted, "too many watchers of this caller", None),
+                Full::Server => call::refusal(Code::ResourceExhausted, "too many watchers", Some(FULL_RETRY)),
+                Full::Caller => call::refusal(Code::ResourceExhausted, "too many watchers of this caller", None),
             }
         })?;
         tracing::debug!(request_id = origin.request_id, identity = %caller.id(), "watch begins");
         let watcher = self.acknowledgements.watcher();
         let watch = Watch::new(incoming, self.issuer.authority.clone(), watcher, place, self.shutdown.clone());
-        Ok(origin.answer(Box::pin(watch.into_stream())))
+        Ok(Response::new(Box::pin(watch.into_stream())))
     }
 }
 

@@ -215,7 +215,11 @@ async fn a_flood_of_unknown_keys_is_no_flood_of_fetches() {
         let (mut client, request) = (client.clone(), request(&unknown, &any_csr(), 60));
         flood.spawn(async move { client.create_certificate(request).await.unwrap_err().code() });
     }
-    assert!(flood.join_all().await.iter().all(|code| *code == Code::Unauthenticated));
+    let codes = flood.join_all().await;
+    // Beyond what one connection may bring in vain, tokens are not looked at any more.
+    let (refused, others): (Vec<_>, Vec<_>) = codes.into_iter().partition(|code| *code == Code::Unauthenticated);
+    assert!(refused.len() >= 64, "{refused:?}");
+    assert!(others.iter().all(|code| *code == Code::ResourceExhausted), "{others:?}");
     assert!(endpoint.asked() <= 2, "{} fetches", endpoint.asked());
     assert_eq!(code(&lab, &token_of(&issuer)).await, Code::Ok);
 }

@@ -5,6 +5,8 @@ mod clusters;
 #[cfg(test)]
 mod config;
 #[cfg(test)]
+mod door;
+#[cfg(test)]
 mod federation;
 #[cfg(test)]
 mod headers;

@@ -1,12 +1,13 @@
 //! More requests than the server can answer at once: who waits, who is turned away, and what it is told.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use signet_proto::istio_ca::IstioCertificateRequest;
 use tokio::task::JoinSet;
 use tonic::{Code, Request, Status};
 
-use crate::lab::{HOUR, Lab, Setup, any_csr, request};
+use crate::lab::{HOUR, Lab, Setup, any_csr, eventually, request};
 
 /// Sends `requests` together and gives how each ended.
 async fn together(lab: &Lab, requests: Vec<Request<IstioCertificateRequest>>) -> Vec<Result<(), Status>> {
@@ -58,4 +59,58 @@ async fn a_caller_that_has_stopped_waiting_gets_no_certificate() {
     let status = lab.send(late).await.unwrap_err();
     assert!(matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled), "{status:?}");
     assert_eq!(lab.metric("citadel_server_success_cert_issuance_count").await, 0);
+}
+
+/// As pilot-agent does: five attempts in all, each a little later, when the server was busy.
+async fn agent(lab: &Lab, number: usize) -> Result<(), Status> {
+    let token = lab.setup.issuer.token("shop", &format!("web-{number}"), lab.now(), HOUR);
+    let (mut client, csr) = (lab.client().await, any_csr());
+    let mut wait = Duration::from_millis(100);
+    for _ in 0..4 {
+        match client.create_certificate(request(&token, &csr, 60)).await {
+            Err(status) if matches!(status.code(), Code::ResourceExhausted | Code::Unavailable) => {}
+            outcome => return outcome.map(|_| ()),
+        }
+        tokio::time::sleep(wait).await;
+        wait *= 2;
+    }
+    client.create_certificate(request(&token, &csr, 60)).await.map(|_| ())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_storm_with_thrice_as_many_bad_tokens_gets_all_its_certificates_while_health_answers() {
+    const AGENTS: usize = 300;
+    let setup = Setup::new().with("admission.in_flight", "4").with("admission.waiting", "64");
+    let lab = Arc::new(setup.start().await);
+    lab.wait_ready().await;
+    let mut bad = JoinSet::new();
+    for _ in 0..10 {
+        let lab = lab.clone();
+        bad.spawn(async move {
+            let (mut client, csr) = (lab.client().await, any_csr());
+            for _ in 0..3 * AGENTS / 10 {
+                client.create_certificate(request("a.bad.token", &csr, 60)).await.expect_err("it is bad");
+            }
+        });
+    }
+    let mut agents = JoinSet::new();
+    for number in 0..AGENTS {
+        let lab = lab.clone();
+        agents.spawn(async move { agent(&lab, number).await });
+    }
+    let mut answers = 0;
+    let mut outcomes = Vec::new();
+    while let Some(ended) = agents.join_next().await {
+        outcomes.push(ended.unwrap());
+        if outcomes.len() % 10 == 0 {
+            assert_eq!(lab.get("/healthz/ready").await.0, 200);
+            answers += 1;
+        }
+    }
+    bad.join_all().await;
+    let failed: Vec<_> = outcomes.iter().filter(|outcome| outcome.is_err()).collect();
+    assert!(failed.is_empty() && outcomes.len() == AGENTS, "{failed:?}");
+    assert_eq!(answers, AGENTS / 10);
+    assert_eq!(lab.metric("citadel_server_success_cert_issuance_count").await, i64::try_from(AGENTS).unwrap());
+    eventually("nobody is inside", async || lab.metric("signet_ca_in_flight").await == 0).await;
 }

@@ -1,0 +1,136 @@
+//! The gRPC endpoint: TCP, then TLS, then HTTP/2, each with its bounds.
+//!
+//! Connections are accepted and served here and not by the gRPC library, so that each of them, each handshake and each
+//! request is somebody's ([`peers`]), that small answers leave at once (`TCP_NODELAY`), and that whatever is asked, even
+//! what no service understands, is named and counted ([`entry`]). What is served is not known here.
+
+mod connection;
+mod entry;
+mod methods;
+mod peers;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use rustls::crypto::ring::default_provider;
+use signet_identity::KeyError;
+use signet_proto::istio_ca::istio_certificate_service_server::IstioCertificateServiceServer;
+use signet_runtime::Shutdown;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_rustls::TlsAcceptor;
+use tonic::service::Routes;
+
+use crate::metrics::{HandshakeFailure, Metrics};
+use crate::service::CertificateService;
+use crate::serving::ServingCertificate;
+use connection::Terms;
+use entry::Entry;
+use peers::{Limits, Peers, Room};
+
+pub(crate) use peers::Connection;
+
+/// Most connections open at once; more wait in the operating system's queue.
+const CONNECTIONS_MAX: usize = 16_384;
+
+/// Most TLS handshakes under way at once, and those of one address; more wait.
+const HANDSHAKES_MAX: usize = 2_048;
+const HANDSHAKES_OF_ONE_MAX: usize = 128;
+
+/// Most requests between their headers and their answer.
+const REQUESTS_MAX: usize = 8_192;
+
+/// How long to wait after the operating system refused to accept (out of file descriptors).
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
+/// Why the endpoint stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// TLS could not be set up.
+    #[error("TLS cannot be set up")]
+    Tls(#[from] rustls::Error),
+    /// Requests cannot be named.
+    #[error("requests cannot be named")]
+    Names(#[from] KeyError),
+}
+
+/// A bound endpoint.
+pub(crate) struct Server {
+    listener: TcpListener,
+    tls: TlsAcceptor,
+    /// How long a connection may live.
+    age_max: Option<Duration>,
+    metrics: Metrics,
+}
+
+impl Server {
+    pub(crate) fn new(
+        listener: TcpListener,
+        certificate: Arc<ServingCertificate>,
+        age_max: Option<Duration>,
+        metrics: Metrics,
+    ) -> Result<Self, ServeError> {
+        let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_cert_resolver(certificate);
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        Ok(Self { listener, tls: TlsAcceptor::from(Arc::new(config)), age_max, metrics })
+    }
+
+    pub(crate) fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Serves until shutdown begins, then until the last open request has been answered.
+    pub(crate) async fn serve(
+        self,
+        certificates: IstioCertificateServiceServer<CertificateService>,
+        others: Routes,
+        shutdown: Shutdown,
+    ) -> Result<(), ServeError> {
+        let peers = Peers::new(Limits {
+            connections: CONNECTIONS_MAX,
+            handshakes: HANDSHAKES_MAX,
+            handshakes_of_one: HANDSHAKES_OF_ONE_MAX,
+            requests: REQUESTS_MAX,
+        });
+        let entry = Entry::new(certificates, others, self.metrics.clone())?;
+        let terms = Arc::new(Terms::new(self.tls, entry, self.age_max, self.metrics.clone()));
+        let mut open = JoinSet::new();
+        loop {
+            tokio::select! {
+                () = shutdown.begun() => break,
+                // An ended connection leaves nothing behind.
+                Some(_) = open.join_next() => {}
+                // A connection that was accepted is in the result; before that, only room goes back.
+                accepted = next(&self.listener, &peers) => match accepted {
+                    Ok((stream, address, Some(room))) => match peers.connect(room, address.ip(), Instant::now()) {
+                        Ok(standing) => {
+                            open.spawn(connection::serve(stream, standing, terms.clone(), shutdown.clone()));
+                        }
+                        Err(_) => self.metrics.handshake_failed(HandshakeFailure::PeerShare),
+                    },
+                    Ok((_, _, None)) => {}
+                    Err(error) => {
+                        tracing::warn!(%error, "connection cannot be accepted");
+                        tokio::time::sleep(ACCEPT_RETRY).await;
+                    }
+                },
+            }
+        }
+        drop(self.listener);
+        while open.join_next().await.is_some() {}
+        Ok(())
+    }
+}
+
+async fn next(listener: &TcpListener, peers: &Peers) -> io::Result<(TcpStream, SocketAddr, Option<Room>)> {
+    let room = peers.room().await;
+    let (stream, address) = listener.accept().await?;
+    Ok((stream, address, room))
+}

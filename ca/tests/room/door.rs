@@ -1,0 +1,119 @@
+//! What happens to connections and requests before anybody knows whose they are.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::crypto::ring::default_provider;
+use rustls::pki_types::ServerName;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio_rustls::TlsConnector;
+use tonic::codegen::http::uri::PathAndQuery;
+use tonic::{Code, Request, Status};
+
+use crate::lab::{Lab, Setup, any_csr, eventually, request};
+
+const UNKNOWN: &str = "grpc_type=\"unary\",grpc_service=\"unknown\",grpc_method=\"unknown\"";
+const CREATE: &str =
+    "grpc_type=\"unary\",grpc_service=\"istio.v1.auth.IstioCertificateService\",grpc_method=\"CreateCertificate\"";
+
+/// Sends a message of another type to `path`.
+async fn send_something_else(lab: &Lab, path: &'static str) -> Status {
+    let mut client = tonic::client::Grpc::new(lab.channel().await);
+    client.ready().await.unwrap();
+    // Its first field is a number, where the CA API has text.
+    let message = prost_types::Timestamp { seconds: 1, nanos: 0 };
+    let codec = tonic_prost::ProstCodec::<prost_types::Timestamp, prost_types::Timestamp>::default();
+    client.unary(Request::new(message), PathAndQuery::from_static(path), codec).await.unwrap_err()
+}
+
+#[tokio::test]
+async fn whatever_is_asked_is_named_and_counted() {
+    let lab = Lab::start().await;
+    let nowhere = send_something_else(&lab, "/nowhere/Nothing").await;
+    let no_method = send_something_else(&lab, "/istio.v1.auth.IstioCertificateService/Nothing").await;
+    let unreadable = send_something_else(&lab, "/istio.v1.auth.IstioCertificateService/CreateCertificate").await;
+    let too_large = lab.ask(&lab.token(), &"x".repeat(100_000), 60).await.unwrap_err();
+    let wanted = [Code::Unimplemented, Code::Unimplemented, Code::Internal, Code::ResourceExhausted];
+    let refused = [nowhere, no_method, unreadable, too_large];
+    for (status, code) in refused.iter().zip(wanted) {
+        assert_eq!(status.code(), code, "{status:?}");
+        assert!(status.metadata().get("x-request-id").is_some_and(|id| id.as_bytes().len() > 16), "{status:?}");
+    }
+    let handled = async |method: &str, code: &str| {
+        lab.metric(&format!("grpc_server_handled_total{{{method},grpc_code=\"{code}\"}}")).await
+    };
+    assert_eq!(handled(UNKNOWN, "Unimplemented").await, 2);
+    assert_eq!(handled(CREATE, "Internal").await, 1);
+    assert_eq!(handled(CREATE, "ResourceExhausted").await, 1);
+    assert_eq!(lab.metric(&format!("grpc_server_started_total{{{CREATE}}}")).await, 2);
+    assert_eq!(lab.metric(&format!("grpc_server_msg_received_total{{{CREATE}}}")).await, 0);
+}
+
+async fn tcp_from(source: [u8; 4], server: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::new(IpAddr::from(source), 0)).unwrap();
+    socket.connect(server).await.unwrap()
+}
+
+async fn shakes_hands(stream: TcpStream, roots_pem: &str) -> bool {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(rustls::pki_types::CertificateDer::pem_slice_iter(roots_pem.as_bytes()).flatten());
+    let mut config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let name = ServerName::try_from("localhost").unwrap();
+    TlsConnector::from(Arc::new(config)).connect(name, stream).await.is_ok()
+}
+
+#[tokio::test]
+async fn connections_that_say_nothing_keep_no_other_address_out() {
+    let lab = Lab::start().await;
+    let mut silent = Vec::new();
+    for _ in 0..600 {
+        silent.push(tcp_from([127, 0, 0, 2], lab.listen).await);
+    }
+    let other = tcp_from([127, 0, 0, 3], lab.listen).await;
+    // Long before the silent ones time out.
+    let shaken = tokio::time::timeout(Duration::from_secs(2), shakes_hands(other, &lab.roots_pem)).await;
+    assert_eq!(shaken, Ok(true));
+}
+
+#[tokio::test]
+async fn an_old_connection_is_told_to_end_and_its_caller_comes_back() {
+    let lab = Setup::new().with("connections.max_age", "'1s'").start().await;
+    let mut client = lab.client().await;
+    let (token, csr) = (lab.token(), any_csr());
+    client.create_certificate(request(&token, &csr, 60)).await.unwrap();
+    eventually("the connection is gone", async || lab.metric("signet_ca_connections").await == 0).await;
+    client.create_certificate(request(&token, &csr, 60)).await.expect("the client should connect anew");
+}
+
+#[tokio::test]
+async fn a_flood_of_bad_tokens_is_turned_away_unseen_and_its_neighbours_are_served() {
+    let lab = Lab::start().await;
+    let (mut flood, csr) = (lab.client().await, any_csr());
+    let bad = lab.token().replace('.', "x.");
+    let mut codes = Vec::new();
+    for _ in 0..400 {
+        let status = flood.create_certificate(request(&bad, &csr, 60)).await.unwrap_err();
+        if status.code() == Code::ResourceExhausted {
+            let hint = status.metadata().get("grpc-retry-pushback-ms").unwrap().to_str().unwrap();
+            assert!((500..=2_000).contains(&hint.parse::<u64>().unwrap()), "{hint}");
+        }
+        codes.push(status.code());
+    }
+    let looked_at = codes.iter().filter(|code| **code == Code::Unauthenticated).count();
+    assert!(codes[..64].iter().all(|code| *code == Code::Unauthenticated), "{codes:?}");
+    assert!(looked_at < 400, "{codes:?}");
+    assert_eq!(looked_at, usize::try_from(lab.metric("citadel_server_csr_count").await).unwrap());
+    let shed = lab.metric("signet_ca_shed_total{reason=\"bad_tokens\"}").await;
+    assert_eq!(shed, i64::try_from(400 - looked_at).unwrap());
+    // From the same address, on a connection of its own.
+    lab.issue().await;
+}
