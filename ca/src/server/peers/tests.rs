@@ -1,3 +1,5 @@
+//! Shares of addresses, under times that the tests choose.
+
 use std::time::Duration;
 
 use super::*;
