@@ -3,7 +3,7 @@
 //! Comes after the caller was identified, since only then it is known whose share is used up: places are shared fairly
 //! between nodes, and on a node between identities. Before that, `server::peers` bounds what an address may do.
 //!
-//! What decides is pure ([`gate`], [`queue`], [`round`], [`recent`]); this file adds the lock, the clock and the
+//! What decides is pure (`gate`, `queue`, `round`, `recent`); this file adds the lock, the clock and the
 //! waiting. The lock is held for less than a microsecond and never while anything is awaited.
 
 mod gate;

@@ -1,7 +1,7 @@
 //! The control socket of a running authority: an operator on the same machine asks, a part of the program answers.
 //!
 //! A Unix socket of mode 0600 that talks to its own user and to root alone. Each line is one question, answered by one
-//! line (see `protocol`). What is asked is not known here: each part brings its own [`Subject`].
+//! line (see `protocol`). What is asked is not known here: each part brings its own `Subject`.
 
 mod client;
 mod protocol;

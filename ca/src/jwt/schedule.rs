@@ -108,7 +108,7 @@ pub(crate) enum Due {
 /// What a stored schedule says that cannot be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Inconsistent {
-    /// Over [`KEYS_MAX`].
+    /// Over `KEYS_MAX`.
     #[error("it holds {count} keys, at most {KEYS_MAX} can be")]
     TooMany {
         /// Keys given.
