@@ -6,7 +6,8 @@ use std::sync::Arc;
 use signet_runtime::Health;
 
 use crate::authenticate::{
-    Authenticator, Cluster, ClusterMeans, Clusters, JwksSource, KeyKeeper, MissingMeans, NameTaken, TokenReviews,
+    Authenticator, Cluster, ClusterMeans, Clusters, JwksSource, KeyKeeper, MissingMeans, NameTaken, OidcIssuer,
+    TokenReviews,
 };
 use crate::config::{CallersConfig, ClusterConfig};
 use crate::kubernetes::{ClusterView, IssuerDocuments, Knowledge, LiveObjects};
@@ -69,8 +70,14 @@ impl Callers {
         for other in config.others {
             others.push(cluster(other, &mut links, metrics, None, &mut keepers).await?);
         }
+        let mut oidc = Vec::with_capacity(config.oidc.len());
+        for issuer in config.oidc {
+            let (keeper, keys) = KeyKeeper::new(issuer.keys, issuer.refresh, metrics.clone(), None).await;
+            keepers.push(keeper);
+            oidc.push(OidcIssuer::new(issuer.rules, keys));
+        }
         let clusters = Arc::new(Clusters::new(primary, others)?);
-        let authenticator = Authenticator::new(config.methods, clusters.clone(), metrics.clone());
+        let authenticator = Authenticator::new(config.methods, clusters.clone(), oidc, metrics.clone());
         Ok(Self { authenticator, clusters, keepers })
     }
 }

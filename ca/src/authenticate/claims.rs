@@ -138,9 +138,13 @@ pub(super) fn issuer(payload: &[u8]) -> Option<String> {
 
 /// Whether `subject` is this workload's, or an error when it is no service account's at all.
 fn is_subject_of(subject: &str, workload: &WorkloadName) -> Result<bool, ClaimsError> {
-    let names = subject.strip_prefix(SUBJECT_PREFIX).ok_or(ClaimsError::Subject)?;
-    let (namespace, account) = names.split_once(':').ok_or(ClaimsError::Subject)?;
+    let (namespace, account) = service_account_of(subject).ok_or(ClaimsError::Subject)?;
     Ok(namespace == workload.namespace.as_str() && account == workload.service_account.as_str())
+}
+
+/// Namespace and name in a subject of the form of service accounts; neither is checked.
+pub(super) fn service_account_of(subject: &str) -> Option<(&str, &str)> {
+    subject.strip_prefix(SUBJECT_PREFIX)?.split_once(':')
 }
 
 pub(super) fn id(text: &str) -> Result<String, ClaimsError> {
@@ -225,7 +229,7 @@ impl Audiences<'_> {
 }
 
 /// Seconds since the epoch, possibly with a fraction (RFC 7519, 2), which no instant here needs.
-fn instant(date: &Number) -> Timestamp {
+pub(super) fn instant(date: &Number) -> Timestamp {
     // The cast saturates.
     let secs = date.as_i64().or_else(|| date.as_f64().map(|secs| secs as i64));
     Timestamp::from_unix_secs(secs.unwrap_or_default())

@@ -208,7 +208,7 @@ impl KeyKeeper {
             return Ok(());
         }
         let keys = JwkSet::from_json(&bytes)?;
-        tracing::info!(keys = keys.len(), "issuer's key set loaded");
+        tracing::info!(source = %self.source, keys = keys.len(), "issuer's key set loaded");
         self.shared.current.store(Some(Arc::new(keys)));
         self.seen = bytes;
         Ok(())
@@ -216,7 +216,7 @@ impl KeyKeeper {
 
     fn note_success(&mut self) {
         if self.failures > 0 {
-            tracing::info!(failures = self.failures, "issuer's key set can be read again");
+            tracing::info!(source = %self.source, failures = self.failures, "issuer's key set can be read again");
         }
         self.failures = 0;
         self.next_at = Instant::now() + self.interval;
@@ -228,9 +228,9 @@ impl KeyKeeper {
     fn note_failure(&mut self, error: &FetchError) {
         let error = chain(error);
         if self.failures == 0 {
-            tracing::warn!(%error, "issuer's key set cannot be read, what is known stays in use");
+            tracing::warn!(source = %self.source, %error, "issuer's key set cannot be read, what is known stays in use");
         } else {
-            tracing::debug!(%error, failures = self.failures, "issuer's key set still cannot be read");
+            tracing::debug!(source = %self.source, %error, failures = self.failures, "issuer's key set still cannot be read");
         }
         self.next_at = Instant::now() + self.retry.wait(self.failures);
         self.failures = self.failures.saturating_add(1);

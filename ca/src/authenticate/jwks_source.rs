@@ -2,6 +2,7 @@
 //!
 //! Reads and nothing else; when to read, and what to do when it fails, is decided in `jwks`.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +25,7 @@ use signet_identity::jws::TOKEN_MAX_BYTES;
 use signet_runtime::files::{self, FileError};
 use zeroize::Zeroizing;
 
+use super::discovery::{self, DiscoveryError};
 use crate::kubernetes::{DocumentsError, IssuerDocuments};
 
 /// How long one fetch may take, from the first packet to the last.
@@ -44,6 +46,13 @@ pub enum JwksSource {
         /// fetch.
         token_file: Option<PathBuf>,
     },
+    /// Where the issuer's discovery document says.
+    Discovery {
+        /// The issuer: a URL, `https`, or `http` on this machine.
+        issuer: String,
+        /// PEM roots for both documents. Read afresh at each fetch.
+        ca_file: PathBuf,
+    },
     /// The API server that issues the tokens.
     ApiServer {
         /// What it publishes.
@@ -51,6 +60,17 @@ pub enum JwksSource {
         /// The issuer that it must be.
         issuer: String,
     },
+}
+
+impl fmt::Display for JwksSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Url { url, .. } => url.fmt(f),
+            Self::Discovery { issuer, .. } => issuer.fmt(f),
+            Self::ApiServer { issuer, .. } => write!(f, "API server of {issuer}"),
+        }
+    }
 }
 
 /// Why a key set was not obtained.
@@ -89,6 +109,9 @@ pub enum FetchError {
     /// The body broke off or is over [`JWKS_MAX_BYTES`].
     #[error("answer broke off or has more than {JWKS_MAX_BYTES} bytes")]
     Body,
+    /// The discovery document.
+    #[error(transparent)]
+    Discovery(#[from] DiscoveryError),
     /// The API server.
     #[error(transparent)]
     ApiServer(#[from] DocumentsError),
@@ -110,6 +133,10 @@ impl JwksSource {
                 let fetch = fetch(url, ca_file.as_deref(), token_file.as_deref());
                 tokio::time::timeout(FETCH_DEADLINE, fetch).await.map_err(|_| FetchError::Deadline)?
             }
+            Self::Discovery { issuer, ca_file } => {
+                let keys = discovery::keys(issuer, ca_file);
+                tokio::time::timeout(FETCH_DEADLINE, keys).await.map_err(|_| FetchError::Deadline)?
+            }
             Self::ApiServer { documents, issuer } => Ok(documents.keys(issuer, FETCH_DEADLINE).await?),
         }
     }
@@ -120,7 +147,8 @@ impl JwksSource {
     }
 }
 
-async fn fetch(url: &Uri, ca_file: Option<&Path>, token_file: Option<&Path>) -> Result<Vec<u8>, FetchError> {
+/// What stands at `url`, at most as much as a key set may have.
+pub(super) async fn fetch(url: &Uri, ca_file: Option<&Path>, token_file: Option<&Path>) -> Result<Vec<u8>, FetchError> {
     // A fetch every few minutes gains nothing from a kept connection, and a fresh one follows changed roots.
     let client: Client<_, Empty<Bytes>> =
         Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector(ca_file)?);

@@ -7,9 +7,11 @@ mod caller;
 mod claims;
 mod cluster;
 mod clusters;
+mod discovery;
 mod jwks;
 mod jwks_source;
 mod liveness;
+mod oidc;
 mod refusal;
 mod review;
 mod token;
@@ -19,9 +21,12 @@ pub use caller::{AuthenticatorKind, Caller};
 pub use claims::{ClaimsError, ObjectRef, TokenId};
 pub use cluster::{Cluster, ClusterMeans, ClusterRules, MissingMeans, TokenMode};
 pub use clusters::{Clusters, NameTaken};
+pub use discovery::DiscoveryError;
+pub(crate) use discovery::is_on_this_machine;
 pub use jwks::{FetchError, IssuerKeys, JwksSource, KeyKeeper, KeysError};
 pub use liveness::LivenessError;
 pub(crate) use liveness::has_ended;
+pub use oidc::{Naming, NamingError, OidcError, OidcIssuer, OidcRules, PathTemplate, RequiredClaim};
 pub use refusal::{IdentifyError, Refusal};
 pub use review::{ReviewCall, ReviewCallError, ReviewError, ReviewRefusal, ReviewStatus, ReviewedUser, TokenReviews};
 pub use token::{TokenError, TokenRules};
@@ -46,6 +51,29 @@ pub struct Credential<'a> {
 pub enum Method {
     /// A Kubernetes token, by the rules of the cluster that the caller names.
     Kubernetes,
+    /// A token of another issuer, by the rules of that issuer.
+    Oidc,
+}
+
+impl std::str::FromStr for Method {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        match word {
+            "kubernetes" => Ok(Self::Kubernetes),
+            "oidc" => Ok(Self::Oidc),
+            _ => Err(format!("`{word}` is no way of identifying callers, use `kubernetes` or `oidc`")),
+        }
+    }
+}
+
+impl std::fmt::Display for Method {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Kubernetes => "kubernetes",
+            Self::Oidc => "oidc",
+        })
+    }
 }
 
 /// Identifies callers in every way that the operator configured, in that order.
@@ -53,17 +81,19 @@ pub enum Method {
 pub struct Authenticator {
     methods: Vec<Method>,
     clusters: Arc<Clusters>,
+    oidc: Vec<OidcIssuer>,
     metrics: Metrics,
 }
 
 impl Authenticator {
     /// An authenticator that tries `methods` in their order.
-    pub fn new(methods: Vec<Method>, clusters: Arc<Clusters>, metrics: Metrics) -> Self {
-        Self { methods, clusters, metrics }
+    pub fn new(methods: Vec<Method>, clusters: Arc<Clusters>, oidc: Vec<OidcIssuer>, metrics: Metrics) -> Self {
+        Self { methods, clusters, oidc, metrics }
     }
 
-    /// The caller that `credential` proves; the first way that identifies it wins. Waits for keys, for an object that
-    /// the watch is about to bring or for a review, each no longer than its bound.
+    /// The caller that `credential` proves; the first way that identifies it wins. One that cannot decide ends it: what
+    /// comes after may be weaker, and whoever asks again may be judged as the operator meant. Waits for keys, for an
+    /// object that the watch is about to bring or for a review, each no longer than its bound.
     ///
     /// # Errors
     /// [`IdentifyError`]: what each way said.
@@ -76,7 +106,7 @@ impl Authenticator {
                     return Ok(caller);
                 }
                 Err(refusal) => {
-                    let by = method.blamed_for(&refusal);
+                    let (by, is_undecided) = (method.blamed_for(&refusal), refusal.is_undecided());
                     if !refusal.is_beside_the_point() {
                         self.metrics.authenticated(by, Verdict::of(&refusal));
                     }
@@ -84,6 +114,9 @@ impl Authenticator {
                         Some(before) => before.and(by, refusal),
                         None => IdentifyError::new(by, refusal),
                     });
+                    if is_undecided {
+                        break;
+                    }
                 }
             }
         }
@@ -97,6 +130,10 @@ impl Authenticator {
                 let cluster = self.clusters.named(credential.cluster).ok_or(Refusal::UnknownCluster)?;
                 cluster.identify(token, now).await
             }
+            Method::Oidc => {
+                let token = credential.bearer.ok_or(Refusal::NoToken)?;
+                oidc::identify(&self.oidc, token, now).await
+            }
         }
     }
 }
@@ -107,6 +144,7 @@ impl Method {
         match self {
             Self::Kubernetes if matches!(refusal, Refusal::Review(_)) => AuthenticatorKind::TokenReview,
             Self::Kubernetes => AuthenticatorKind::KubernetesToken,
+            Self::Oidc => AuthenticatorKind::Oidc,
         }
     }
 }

@@ -12,6 +12,7 @@ use signet_runtime::tasks::chain;
 use super::caller::AuthenticatorKind;
 use super::jwks::KeysError;
 use super::liveness::LivenessError;
+use super::oidc::OidcError;
 use super::review::ReviewError;
 use super::token::TokenError;
 
@@ -27,6 +28,9 @@ pub enum Refusal {
     /// The token.
     #[error("token was refused")]
     Token(#[from] TokenError),
+    /// What a token of another issuer says.
+    #[error("token is good, what it says is not")]
+    Oidc(#[from] OidcError),
     /// The issuer's keys: nothing can be said about the token.
     #[error("issuer's keys are not at hand")]
     Keys(#[from] KeysError),
@@ -75,6 +79,7 @@ impl Refusal {
             Self::NoToken => "token_missing",
             Self::UnknownCluster => "cluster_unknown",
             Self::Token(error) => error.reason(),
+            Self::Oidc(error) => error.reason(),
             Self::Keys(error) => error.reason(),
             Self::Holder(error) => error.reason(),
             Self::Review(error) => error.reason(),

@@ -38,7 +38,7 @@ async fn identify(token: &str, now: Timestamp) -> Result<Caller, IdentifyError> 
     };
     let cluster = Cluster::new(rules, ClusterMeans { keys: Some(keys), ..ClusterMeans::default() }).unwrap();
     let clusters = Arc::new(Clusters::new(cluster, Vec::new()).unwrap());
-    let authenticator = Authenticator::new(vec![Method::Kubernetes], clusters, Metrics::new());
+    let authenticator = Authenticator::new(vec![Method::Kubernetes], clusters, Vec::new(), Metrics::new());
     authenticator.identify(Credential { bearer: Some(token), cluster: Some("Kubernetes") }, now).await
 }
 

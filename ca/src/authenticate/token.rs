@@ -92,18 +92,29 @@ impl TokenRules {
         if !claims.audiences.iter().any(|audience| self.audiences.contains(audience)) {
             return Err(TokenError::Audience);
         }
-        let expires_at = claims.expires_at.ok_or(TokenError::NoExpiry)?;
-        if now >= expires_at {
-            return Err(TokenError::Expired { holder: holder(claims), at: expires_at });
-        }
-        let begins = [claims.not_before, claims.issued_at].into_iter().flatten().max();
-        if let Some(at) = begins.filter(|at| *at > now.plus(CLOCK_SKEW_MAX)) {
-            return Err(TokenError::NotYetValid { at });
-        }
+        check_times(claims.expires_at, [claims.not_before, claims.issued_at], now, || holder(claims))?;
         if self.require_pod && claims.pod.is_none() {
             return Err(TokenError::NoPod);
         }
         Ok(())
+    }
+}
+
+/// Whether a token of `holder` is good at `now`: it has an end, which is to come, and has begun.
+pub(super) fn check_times(
+    expires_at: Option<Timestamp>,
+    begins: [Option<Timestamp>; 2],
+    now: Timestamp,
+    holder: impl FnOnce() -> String,
+) -> Result<(), TokenError> {
+    let expires_at = expires_at.ok_or(TokenError::NoExpiry)?;
+    if now >= expires_at {
+        return Err(TokenError::Expired { holder: holder(), at: expires_at });
+    }
+    let begins = begins.into_iter().flatten().max();
+    match begins.filter(|at| *at > now.plus(CLOCK_SKEW_MAX)) {
+        Some(at) => Err(TokenError::NotYetValid { at }),
+        None => Ok(()),
     }
 }
 

@@ -11,6 +11,7 @@ use signet_identity::jwk::JWKS_MAX_BYTES;
 use signet_identity::{JwkSet, TrustDomain, WorkloadName};
 use signet_runtime::Reader;
 
+use super::oidc_callers::{self, OidcConfig, oidc_callers};
 use super::sections::{check_url, duration, list, readable};
 use crate::authenticate::{ClusterRules, JwksSource, Method, TokenMode, TokenRules};
 use crate::kubernetes::api::Connection;
@@ -28,6 +29,8 @@ pub struct CallersConfig {
     pub primary: ClusterConfig,
     /// All other clusters.
     pub others: Vec<ClusterConfig>,
+    /// Issuers that are no cluster's.
+    pub oidc: Vec<OidcConfig>,
 }
 
 /// One cluster.
@@ -67,10 +70,27 @@ pub(super) fn callers(
     let one_more: Option<String> = reader.optional("tokens.audience");
     let audiences = primary.as_ref().map_or_else(|| "istio-ca".to_owned(), |it| it.rules.tokens.audiences.join(","));
     let others = reader.tables("clusters").iter().map(|key| other(reader, key, &like, &audiences)).collect::<Vec<_>>();
+    let methods = methods(reader);
+    let oidc = oidc_callers(reader, trust_domain);
     let (mut primary, others): (_, Vec<_>) = (primary?, others.into_iter().collect::<Option<_>>()?);
     primary.rules.tokens.audiences.extend(one_more);
     tell_apart(reader, &primary, &others)?;
-    Some(CallersConfig { methods: vec![Method::Kubernetes], primary, others })
+    let callers = CallersConfig { methods: methods?, primary, others, oidc: oidc? };
+    oidc_callers::check(reader, &callers);
+    Some(callers)
+}
+
+fn methods(reader: &mut Reader) -> Option<Vec<Method>> {
+    let methods: Vec<Method> = list(reader, "authenticators", "kubernetes,oidc")?;
+    if methods.is_empty() {
+        reader.refuse("authenticators", "must name at least one way of identifying callers");
+    }
+    for (number, method) in methods.iter().enumerate() {
+        if methods.iter().take(number).any(|before| before == method) {
+            reader.refuse("authenticators", format!("names `{method}` twice"));
+        }
+    }
+    Some(methods)
 }
 
 /// What the settings of the primary cluster and those of others call differently.

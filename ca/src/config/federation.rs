@@ -19,7 +19,7 @@ const PEERS_MAX: usize = 64;
 const ENDPOINT_PATH: [&str; 2] = ["signet", "bundle-endpoint"];
 
 /// Where the system keeps the roots of the web.
-const ROOTS_FILE: &str = "/etc/ssl/certs/ca-certificates.crt";
+pub(super) const ROOTS_FILE: &str = "/etc/ssl/certs/ca-certificates.crt";
 
 /// Federation, in both directions.
 #[derive(Debug, Clone)]

@@ -9,6 +9,7 @@ mod federation;
 mod jwt;
 mod kubernetes;
 mod ledger;
+mod oidc_callers;
 mod rotation;
 mod rules;
 mod sections;
@@ -19,6 +20,7 @@ pub use callers::{CallersConfig, ClusterConfig, KeysConfig};
 pub use federation::{BundleEndpointConfig, FederationConfig};
 pub use jwt::JwtConfig;
 pub use kubernetes::KubernetesConfig;
+pub use oidc_callers::OidcConfig;
 pub use settings::SETTINGS;
 pub use web::{WebCertificate, WebConfig};
 

@@ -21,6 +21,7 @@ use super::ledger::ledger;
 use super::rotation;
 use super::rules::rules;
 use super::{AuthorityConfig, AuthoritySource, CaConfig, LogConfig, ServingConfig};
+use crate::authenticate::is_on_this_machine;
 use crate::profile::{KeyKind, Profile};
 
 /// Shortest duration that any setting may have; certificates count whole seconds.
@@ -99,13 +100,11 @@ fn log(reader: &mut Reader) -> Option<LogConfig> {
 
 /// Whether what stands at `url` can be believed; `roots_key` is the setting of its roots.
 pub(super) fn check_url(url: &Uri, has_roots: bool, roots_key: &str) -> Result<(), String> {
-    let host = url.host().ok_or("must be a whole URL, such as https://kubernetes.default.svc/openid/v1/jwks")?;
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    let is_local = host == "localhost" || address.is_ok_and(|address| address.is_loopback());
+    url.host().ok_or("must be a whole URL, such as https://kubernetes.default.svc/openid/v1/jwks")?;
     match url.scheme() {
         Some(scheme) if *scheme == Scheme::HTTPS && has_roots => Ok(()),
         Some(scheme) if *scheme == Scheme::HTTPS => Err(format!("https needs `{roots_key}`")),
-        Some(scheme) if *scheme == Scheme::HTTP && is_local => Ok(()),
+        Some(scheme) if *scheme == Scheme::HTTP && is_on_this_machine(url) => Ok(()),
         _ => Err("must be https; http is accepted only to this machine".to_owned()),
     }
 }

@@ -41,6 +41,8 @@ pub const SETTINGS: &[Setting] = &[
         "tokens.stale_after",
         "How long pods and service accounts count as known after the API server was last heard from [default: 24h]",
     ),
+    Setting::new("authenticators", "Ways of identifying callers, in order [default: kubernetes,oidc]"),
+    Setting::known_as("JWT_RULE", "oidc_rule", "One more issuer whose tokens are accepted, as Istio's JWTRule in JSON"),
     Setting::known_as(
         "CA_TRUSTED_NODE_ACCOUNTS",
         "node_proxies",

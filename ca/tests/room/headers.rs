@@ -57,6 +57,17 @@ fn with_metadata(lab: &Lab, key: &str, value: Kind) -> Request<IstioCertificateR
     request
 }
 
+/// The request of somebody who wants to be somebody else.
+pub(crate) fn impersonating(
+    mut request: Request<IstioCertificateRequest>,
+    wanted: &str,
+) -> Request<IstioCertificateRequest> {
+    let value = prost_types::Value { kind: Some(Kind::StringValue(wanted.to_owned())) };
+    let fields = BTreeMap::from([("ImpersonatedIdentity".to_owned(), value)]);
+    request.get_mut().metadata = Some(Struct { fields });
+    request
+}
+
 #[tokio::test]
 async fn nobody_may_be_somebody_else() {
     let lab = Lab::start().await;

@@ -22,7 +22,7 @@ use crate::lab::{HOUR, Lab, Setup, any_csr, eventually, now, request};
 
 /// How the stand-in for an issuer's endpoint answers.
 #[derive(Debug, Clone)]
-enum Answer {
+pub(crate) enum Answer {
     Keys(String),
     Status(u16),
     /// Accepts and says nothing.
@@ -32,15 +32,15 @@ enum Answer {
 }
 
 /// A stand-in for an issuer's endpoint.
-struct Endpoint {
-    address: SocketAddr,
-    answer: watch::Sender<Answer>,
+pub(crate) struct Endpoint {
+    pub(crate) address: SocketAddr,
+    pub(crate) answer: watch::Sender<Answer>,
     asked: Arc<AtomicUsize>,
     _running: JoinSet<()>,
 }
 
 impl Endpoint {
-    async fn start(answer: Answer) -> Self {
+    pub(crate) async fn start(answer: Answer) -> Self {
         Self::start_with(answer, None).await
     }
 
@@ -70,7 +70,7 @@ impl Endpoint {
         Self { address, answer, asked, _running: running }
     }
 
-    fn asked(&self) -> usize {
+    pub(crate) fn asked(&self) -> usize {
         self.asked.load(Ordering::SeqCst)
     }
 

@@ -37,6 +37,8 @@ mod metrics;
 #[cfg(test)]
 mod objects;
 #[cfg(test)]
+mod oidc;
+#[cfg(test)]
 mod plugged_in;
 #[cfg(test)]
 mod process;
