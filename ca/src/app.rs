@@ -164,11 +164,12 @@ impl App {
         let mut kubernetes = Parts::new(config.kubernetes, &config.callers, around).await?;
         let mut all_links = kubernetes.take_links();
         all_links.extend(links);
-        let callers = Callers::new(config.callers, all_links, &metrics, &health).await?;
+        let renewal_max_age = config.callers.renewal_max_age;
+        let callers = Callers::new(config.callers, all_links, current.clone(), &metrics, &health).await?;
         let issuer = Arc::new(Issuer {
             clock: clock.clone(),
             authenticator: callers.authenticator,
-            authorizer: Authorizer::new(callers.clusters, config.rules),
+            authorizer: Authorizer::new(callers.clusters, config.rules, renewal_max_age),
             profile: config.leaf,
             authority: current,
             metrics: metrics.clone(),
@@ -178,6 +179,7 @@ impl App {
         let server = Server::new(
             listen(config.listen).await?,
             serving.certificate(),
+            renewal_max_age.is_some(),
             config.connections.age_max,
             metrics.clone(),
         )?;

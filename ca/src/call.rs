@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::{Code, Request, Status};
 
-use crate::authenticate::{Credential, IdentifyError};
+use crate::authenticate::{Credential, IdentifyError, Presented};
 use crate::hex::hex;
 use crate::metrics::GrpcMethod;
 use crate::server::Connection;
@@ -53,6 +53,8 @@ pub(crate) struct Arrival {
     /// What its tokens count for and against.
     pub(crate) connection: Arc<Connection>,
     pub(crate) counters: Arc<GrpcMethod>,
+    /// What its peer presented in the handshake.
+    pub(crate) presented: Option<Arc<Presented>>,
 }
 
 /// Where a request came from and what it is called.
@@ -63,6 +65,7 @@ pub(crate) struct Origin {
     /// When the caller stops waiting.
     pub(crate) deadline: Option<Instant>,
     connection: Option<Arc<Connection>>,
+    presented: Option<Arc<Presented>>,
 }
 
 impl Origin {
@@ -76,11 +79,31 @@ impl Origin {
                     peer: Some(arrival.peer),
                     deadline: arrival.deadline,
                     connection: Some(arrival.connection.clone()),
+                    presented: arrival.presented.clone(),
                 }
             }
             // A service that is called without a server around it.
-            None => Self { request_id: String::new(), peer: request.remote_addr(), deadline: None, connection: None },
+            None => Self {
+                request_id: String::new(),
+                peer: request.remote_addr(),
+                deadline: None,
+                connection: None,
+                presented: None,
+            },
         }
+    }
+
+    /// What says who sends the request with `metadata`. The first `Bearer` value wins; a cluster is named only by a
+    /// single value.
+    pub(crate) fn credential<'a>(&'a self, metadata: &'a MetadataMap) -> Credential<'a> {
+        let mut values = metadata.get_all(AUTHORIZATION).iter().filter_map(|value| value.to_str().ok());
+        let mut clusters = metadata.get_all(CLUSTER_ID).iter();
+        let cluster = match (clusters.next(), clusters.next()) {
+            (Some(only), None) => Some(only.to_str().unwrap_or(NO_CLUSTER)),
+            _ => None,
+        };
+        let bearer = values.find_map(|value| value.strip_prefix(BEARER));
+        Credential { bearer, cluster, certificate: self.presented.as_deref() }
     }
 
     /// The token was judged: `None` when nothing could be decided.
@@ -108,17 +131,6 @@ pub(crate) fn retry_later(mut status: Status, after: Duration) -> Status {
         status.metadata_mut().insert(RETRY_PUSHBACK, MetadataValue::from(millis));
     }
     status
-}
-
-/// The first `Bearer` value wins; a cluster is named only by a single value.
-pub(crate) fn credential(metadata: &MetadataMap) -> Credential<'_> {
-    let mut values = metadata.get_all(AUTHORIZATION).iter().filter_map(|value| value.to_str().ok());
-    let mut clusters = metadata.get_all(CLUSTER_ID).iter();
-    let cluster = match (clusters.next(), clusters.next()) {
-        (Some(only), None) => Some(only.to_str().unwrap_or(NO_CLUSTER)),
-        _ => None,
-    };
-    Credential { bearer: values.find_map(|value| value.strip_prefix(BEARER)), cluster }
 }
 
 /// How long the caller says that it waits: at most eight digits and a unit. What is not that says nothing.

@@ -4,11 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use signet_runtime::Health;
+use tokio::sync::watch;
 
 use crate::authenticate::{
     Authenticator, Cluster, ClusterMeans, Clusters, JwksSource, KeyKeeper, MissingMeans, NameTaken, OidcIssuer,
-    TokenReviews,
+    Renewal, TokenReviews,
 };
+use crate::authority::Authority;
 use crate::config::{CallersConfig, ClusterConfig};
 use crate::kubernetes::{ClusterView, IssuerDocuments, Knowledge, LiveObjects};
 use crate::metrics::Metrics;
@@ -52,13 +54,15 @@ pub struct Callers {
 }
 
 impl Callers {
-    /// Puts together what `config` asks for, with the connections in `links`. Files with keys are read at once.
+    /// Puts together what `config` asks for, with the connections in `links`; certificates are judged by the
+    /// roots of `authority`. Files with keys are read at once.
     ///
     /// # Errors
     /// Every variant of [`CallersError`].
     pub async fn new(
         config: CallersConfig,
         mut links: ClusterLinks,
+        authority: watch::Receiver<Arc<Authority>>,
         metrics: &Metrics,
         health: &Health,
     ) -> Result<Self, CallersError> {
@@ -77,7 +81,8 @@ impl Callers {
             oidc.push(OidcIssuer::new(issuer.rules, keys));
         }
         let clusters = Arc::new(Clusters::new(primary, others)?);
-        let authenticator = Authenticator::new(config.methods, clusters.clone(), oidc, metrics.clone());
+        let renewal = config.renewal_max_age.map(|max_age| Renewal::new(authority, clusters.clone(), max_age));
+        let authenticator = Authenticator::new(config.methods, clusters.clone(), oidc, renewal, metrics.clone());
         Ok(Self { authenticator, clusters, keepers })
     }
 }

@@ -3,6 +3,7 @@
 //! Knows how a certificate is written, byte for byte as Istio's clients know it. Must not decide what it says: names,
 //! times and keys come in as arguments.
 
+use signet_identity::certificate::usage_period_from;
 use signet_identity::der::{self, AltName};
 use signet_identity::{Lifetime, PublicKey, Serial, SignatureAlgorithm, Timestamp};
 use time::OffsetDateTime;
@@ -33,6 +34,7 @@ const ROOT_BASIC_CONSTRAINTS: &[u8] =
 
 const OID_SUBJECT_KEY_ID: &[u64] = &[2, 5, 29, 14];
 const OID_AUTHORITY_KEY_ID: &[u64] = &[2, 5, 29, 35];
+const OID_PRIVATE_KEY_USAGE_PERIOD: &[u64] = &[2, 5, 29, 16];
 const OID_COMMON_NAME: &[u64] = &[2, 5, 4, 3];
 const OID_ORGANIZATION: &[u64] = &[2, 5, 4, 10];
 
@@ -57,6 +59,8 @@ pub(crate) struct Leaf<'a> {
     pub(crate) names: &'a [AltName],
     pub(crate) lifetime: Lifetime,
     pub(crate) public_key: &'a PublicKey,
+    /// Since when its holder is known; said only where certificates are renewed by themselves.
+    pub(crate) known_since: Option<Timestamp>,
 }
 
 /// The to-be-signed part of a leaf.
@@ -78,6 +82,9 @@ pub(crate) fn leaf(leaf: &Leaf<'_>) -> Vec<u8> {
             der::write_extension(extensions.next(), OID_AUTHORITY_KEY_ID, false, &authority_key_id(id));
         }
         der::write_extension(extensions.next(), der::OID_SUBJECT_ALT_NAME, true, &der::alt_names(leaf.names));
+        if let Some(period) = leaf.known_since.and_then(usage_period_from) {
+            der::write_extension(extensions.next(), OID_PRIVATE_KEY_USAGE_PERIOD, false, &period);
+        }
     })
 }
 

@@ -98,6 +98,7 @@ impl IssueError {
             Self::Csr(_) => "csr",
             Self::Profile(ProfileError::Key { .. }) => "csr_key",
             Self::Profile(ProfileError::Lifetime { .. }) => "lifetime",
+            Self::Profile(ProfileError::IssuerDomain) => "issuer_trust_domain",
             Self::Profile(ProfileError::IssuerNotValid) => "issuer_not_valid",
             Self::Sign(_) => "sign",
             Self::Ledger(error) => error.reason(),
@@ -154,7 +155,7 @@ impl Issuer {
         let watch = watch.end_of(Stage::Csr);
 
         let authority = self.authority.borrow().clone();
-        let limits = self.authorizer.limits(&caller, &grant, csr.public_key().algorithm());
+        let limits = self.authorizer.limits(&caller, &grant, csr.public_key().algorithm(), now);
         let limits = limits.map_err(AuthorizeError::from)?;
         let template = self.profile.leaf(&grant, limits, &csr, request.asked_secs, &authority, now)?;
         let leaf = authority.sign(&template)?;

@@ -106,6 +106,9 @@ pub enum ProfileError {
         /// The maximum, in seconds.
         max_secs: u64,
     },
+    /// A certificate above the signing one, or that one, is bound to another trust domain by its name.
+    #[error("signing certificate is for another trust domain")]
+    IssuerDomain,
     /// The signing certificate, or one above it, is not valid now.
     #[error("signing certificate is not valid now")]
     IssuerNotValid,
@@ -118,6 +121,8 @@ pub struct LeafTemplate {
     pub(crate) common_name: Option<String>,
     pub(crate) lifetime: Lifetime,
     pub(crate) public_key: PublicKey,
+    /// Since when its holder is known, where it may be renewed by itself.
+    pub(crate) known_since: Option<Timestamp>,
 }
 
 impl Profile {
@@ -139,12 +144,16 @@ impl Profile {
         if !self.keys.contains(&KeyKind::of(algorithm)) {
             return Err(ProfileError::Key { algorithm });
         }
+        if !issuer.may_sign_for(grant.id()) {
+            return Err(ProfileError::IssuerDomain);
+        }
         let id = grant.id().to_string();
         Ok(LeafTemplate {
             common_name: (csr.asked().common_name && id.len() <= COMMON_NAME_MAX_BYTES).then(|| id.clone()),
             names: vec![AltName::Uri(id)],
             lifetime: lifetime(self.granted_ttl(asked_secs, limits.max_ttl())?, issuer, now)?,
             public_key: csr.public_key().clone(),
+            known_since: limits.known_since(),
         })
     }
 
@@ -179,6 +188,7 @@ pub fn serving_leaf(
         common_name: None,
         lifetime: lifetime(ttl, issuer, now)?,
         public_key: public_key.clone(),
+        known_since: None,
     })
 }
 

@@ -52,7 +52,7 @@ impl IstioCertificateService for CertificateService {
         let origin = Origin::of(&request);
         let (metadata, _, message) = request.into_parts();
         let asked = IssueRequest {
-            credential: call::credential(&metadata),
+            credential: origin.credential(&metadata),
             csr_pem: &message.csr,
             asked_secs: message.validity_duration,
             impersonated: impersonated(&message),
@@ -107,7 +107,9 @@ pub(crate) fn told_to_caller(error: &IssueError) -> (Code, String) {
         IssueError::NotGranted(AuthorizeError::Rule(_)) => (Code::PermissionDenied, FORBIDDEN_TEXT.to_owned()),
         IssueError::NotGranted(_) => (Code::Unauthenticated, IMPERSONATION_TEXT.to_owned()),
         IssueError::Csr(error) => (Code::InvalidArgument, signing(error)),
-        IssueError::Profile(error @ ProfileError::IssuerNotValid) => (Code::Internal, signing(error)),
+        IssueError::Profile(error @ (ProfileError::IssuerDomain | ProfileError::IssuerNotValid)) => {
+            (Code::Internal, signing(error))
+        }
         IssueError::Profile(error) => (Code::InvalidArgument, signing(error)),
         IssueError::Sign(_) => (Code::Internal, signing(&"certificate could not be signed")),
         IssueError::Ledger(_) => (Code::Unavailable, UNRECORDED_TEXT.to_owned()),

@@ -15,8 +15,10 @@ use crate::strict::{self, ShapeError};
 use crate::{KeyError, Lifetime, PublicKey, Serial, Timestamp};
 
 pub use leaf::LeafError;
+pub use usage_period::usage_period_from;
 
 mod leaf;
+mod usage_period;
 
 /// Largest certificate accepted, in bytes of DER.
 pub const CERTIFICATE_MAX_BYTES: usize = 32 * 1024;
@@ -91,6 +93,7 @@ pub struct Certificate {
     uris: Vec<String>,
     dns_names: Vec<String>,
     ip_addresses: Vec<IpAddr>,
+    key_used_from: Option<Timestamp>,
 }
 
 impl Certificate {
@@ -122,8 +125,14 @@ impl Certificate {
             uris: Vec::new(),
             dns_names: Vec::new(),
             ip_addresses: Vec::new(),
+            key_used_from: None,
         };
-        parsed.extensions().iter().try_for_each(|extension| certificate.note(extension.parsed_extension()))?;
+        for extension in parsed.extensions() {
+            certificate.note(extension.parsed_extension())?;
+            if extension.oid.as_bytes() == usage_period::OID_DER {
+                certificate.key_used_from = usage_period::read(extension.value);
+            }
+        }
         Ok(certificate)
     }
 
@@ -248,6 +257,11 @@ impl Certificate {
     /// The authority key identifier, if there is one.
     pub fn authority_key_id(&self) -> Option<&[u8]> {
         self.authority_key_id.as_deref()
+    }
+
+    /// The beginning of the private key usage period, where there is one that has no end.
+    pub fn key_used_from(&self) -> Option<Timestamp> {
+        self.key_used_from
     }
 
     /// Whether issuer and subject are the same name, as in a root.

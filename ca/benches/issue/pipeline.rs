@@ -79,9 +79,10 @@ async fn issuer(material: &Material) -> Result<(Issuer, KeyKeeper), Box<dyn Erro
     let ttl = config.authority.root_ttl;
     let authority = Authority::self_signed(&material.state_dir(), &config.trust_domain, ttl, now)?;
     let (_, authority) = watch::channel(Arc::new(authority));
-    let mut callers = Callers::new(config.callers, ClusterLinks::new(), &metrics, &Health::new()).await?;
+    let mut callers =
+        Callers::new(config.callers, ClusterLinks::new(), authority.clone(), &metrics, &Health::new()).await?;
     let keeper = callers.keepers.pop().ok_or("no keys are configured")?;
-    let (authenticator, authorizer) = (callers.authenticator, Authorizer::new(callers.clusters, config.rules));
+    let (authenticator, authorizer) = (callers.authenticator, Authorizer::new(callers.clusters, config.rules, None));
     let profile = config.leaf;
     let ledger = Ledger::open(None, clock.clone(), metrics.ledger(), &Health::new())?.0;
     let admission = Admission::new(&config.admission, metrics.admission());
@@ -93,7 +94,7 @@ async fn round(issuer: &Issuer, material: &Material) -> Result<f64, Box<dyn Erro
     let began = thread_cpu_secs();
     for caller in material.callers.iter().cycle().take(PER_ROUND as usize) {
         let request = IssueRequest {
-            credential: Credential { bearer: Some(&caller.token), cluster: None },
+            credential: Credential { bearer: Some(&caller.token), cluster: None, certificate: None },
             csr_pem: &caller.csr_pem,
             asked_secs: 86_400,
             impersonated: None,

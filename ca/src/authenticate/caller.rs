@@ -1,9 +1,10 @@
 //! A caller whose credential was accepted, and who vouched for it.
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
-use signet_identity::{SpiffeId, WorkloadName};
+use signet_identity::{SpiffeId, Timestamp, WorkloadName};
 
 use super::claims::{ObjectRef, TokenId};
 
@@ -32,6 +33,16 @@ impl AuthenticatorKind {
     }
 }
 
+impl FromStr for AuthenticatorKind {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        let all = [Self::KubernetesToken, Self::TokenReview, Self::Oidc, Self::ClientCertificate];
+        let known = || all.map(|kind| format!("`{kind}`")).join(", ");
+        all.into_iter().find(|kind| kind.as_str() == word).ok_or_else(|| format!("`{word}` is none of {}", known()))
+    }
+}
+
 impl fmt::Display for AuthenticatorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
@@ -49,6 +60,7 @@ pub struct Caller {
     pub(super) pod: Option<ObjectRef>,
     pub(super) node: Option<ObjectRef>,
     pub(super) token_id: Option<TokenId>,
+    pub(super) known_since: Option<Timestamp>,
 }
 
 impl Caller {
@@ -87,8 +99,13 @@ impl Caller {
         self.node.as_ref()
     }
 
-    /// The token's own id.
+    /// The token's own id, or the serial of the certificate that was presented.
     pub fn token_id(&self) -> Option<&TokenId> {
         self.token_id.as_ref()
+    }
+
+    /// When a token last vouched for the caller, where that was not now.
+    pub fn known_since(&self) -> Option<Timestamp> {
+        self.known_since
     }
 }

@@ -58,6 +58,8 @@ pub struct ClusterRules {
     pub reviews_per_second: u32,
     /// Whose pods may ask for identities of other pods on their node.
     pub node_proxies: Vec<WorkloadName>,
+    /// Whether only of pods that are enrolled in the mesh.
+    pub enrolled_only: bool,
 }
 
 /// What a cluster is proved and known by.
@@ -120,6 +122,16 @@ impl Cluster {
         std::iter::once(&self.rules.id).chain(&self.rules.aliases).map(String::as_str)
     }
 
+    /// Its own name.
+    pub(super) fn id(&self) -> &Arc<str> {
+        &self.id
+    }
+
+    /// Whether its tokens must be bound to pods.
+    pub(super) fn requires_pods(&self) -> bool {
+        self.rules.tokens.require_pod
+    }
+
     /// Where its workloads' identities live.
     pub fn trust_domain(&self) -> &TrustDomain {
         &self.rules.trust_domain
@@ -128,6 +140,11 @@ impl Cluster {
     /// Whose pods may ask for identities of other pods on their node.
     pub fn node_proxies(&self) -> &[WorkloadName] {
         &self.rules.node_proxies
+    }
+
+    /// Whether node proxies get identities of pods only that are enrolled in the mesh.
+    pub fn serves_enrolled_only(&self) -> bool {
+        self.rules.enrolled_only
     }
 
     /// What is known of its objects, if anything is.
@@ -193,6 +210,7 @@ impl Cluster {
             pod: claims.pod,
             node: claims.node,
             token_id: claims.token_id,
+            known_since: None,
         })
     }
 
@@ -232,6 +250,7 @@ impl Cluster {
             pod: user.pod,
             node: user.node,
             token_id: user.token_id,
+            known_since: None,
         })
     }
 

@@ -18,6 +18,7 @@ pub struct NameTaken {
 pub struct Clusters {
     primary: Arc<Cluster>,
     by_name: HashMap<String, Arc<Cluster>>,
+    all: Vec<Arc<Cluster>>,
 }
 
 impl Clusters {
@@ -28,14 +29,20 @@ impl Clusters {
     pub fn new(primary: Cluster, others: Vec<Cluster>) -> Result<Self, NameTaken> {
         let primary = Arc::new(primary);
         let mut by_name = HashMap::new();
-        for cluster in std::iter::once(primary.clone()).chain(others.into_iter().map(Arc::new)) {
+        let all: Vec<_> = std::iter::once(primary.clone()).chain(others.into_iter().map(Arc::new)).collect();
+        for cluster in &all {
             for name in cluster.names() {
                 if by_name.insert(name.to_owned(), cluster.clone()).is_some() {
                     return Err(NameTaken { name: name.to_owned() });
                 }
             }
         }
-        Ok(Self { primary, by_name })
+        Ok(Self { primary, by_name, all })
+    }
+
+    /// Each once, the primary first.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Cluster>> {
+        self.all.iter()
     }
 
     /// The cluster that a caller means: no name and an empty one mean the primary, an alias means its cluster. Nobody

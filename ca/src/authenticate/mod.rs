@@ -4,6 +4,7 @@
 //! because old clients try again after the second and give up after the first; `refusal` knows which.
 
 mod caller;
+mod certificate;
 mod claims;
 mod cluster;
 mod clusters;
@@ -18,6 +19,7 @@ mod token;
 mod verdicts;
 
 pub use caller::{AuthenticatorKind, Caller};
+pub use certificate::{CertificateRefusal, Presented, Renewal};
 pub use claims::{ClaimsError, ObjectRef, TokenId};
 pub use cluster::{Cluster, ClusterMeans, ClusterRules, MissingMeans, TokenMode};
 pub use clusters::{Clusters, NameTaken};
@@ -44,6 +46,8 @@ pub struct Credential<'a> {
     pub bearer: Option<&'a str>,
     /// The name of the cluster that the caller says it lives in.
     pub cluster: Option<&'a str>,
+    /// What was presented in the handshake.
+    pub certificate: Option<&'a Presented>,
 }
 
 /// A way of identifying callers.
@@ -53,6 +57,8 @@ pub enum Method {
     Kubernetes,
     /// A token of another issuer, by the rules of that issuer.
     Oidc,
+    /// A certificate that was issued here.
+    ClientCertificate,
 }
 
 impl std::str::FromStr for Method {
@@ -62,7 +68,10 @@ impl std::str::FromStr for Method {
         match word {
             "kubernetes" => Ok(Self::Kubernetes),
             "oidc" => Ok(Self::Oidc),
-            _ => Err(format!("`{word}` is no way of identifying callers, use `kubernetes` or `oidc`")),
+            "client-certificate" => Ok(Self::ClientCertificate),
+            _ => Err(format!(
+                "`{word}` is no way of identifying callers, use `kubernetes`, `oidc` or `client-certificate`"
+            )),
         }
     }
 }
@@ -72,6 +81,7 @@ impl std::fmt::Display for Method {
         f.write_str(match self {
             Self::Kubernetes => "kubernetes",
             Self::Oidc => "oidc",
+            Self::ClientCertificate => "client-certificate",
         })
     }
 }
@@ -82,13 +92,20 @@ pub struct Authenticator {
     methods: Vec<Method>,
     clusters: Arc<Clusters>,
     oidc: Vec<OidcIssuer>,
+    renewal: Option<Renewal>,
     metrics: Metrics,
 }
 
 impl Authenticator {
     /// An authenticator that tries `methods` in their order.
-    pub fn new(methods: Vec<Method>, clusters: Arc<Clusters>, oidc: Vec<OidcIssuer>, metrics: Metrics) -> Self {
-        Self { methods, clusters, oidc, metrics }
+    pub fn new(
+        methods: Vec<Method>,
+        clusters: Arc<Clusters>,
+        oidc: Vec<OidcIssuer>,
+        renewal: Option<Renewal>,
+        metrics: Metrics,
+    ) -> Self {
+        Self { methods, clusters, oidc, renewal, metrics }
     }
 
     /// The caller that `credential` proves; the first way that identifies it wins. One that cannot decide ends it: what
@@ -134,6 +151,10 @@ impl Authenticator {
                 let token = credential.bearer.ok_or(Refusal::NoToken)?;
                 oidc::identify(&self.oidc, token, now).await
             }
+            Method::ClientCertificate => match (&self.renewal, credential.certificate) {
+                (Some(renewal), Some(presented)) => renewal.identify(presented, &self.oidc, now),
+                _ => Err(Refusal::NoCertificate),
+            },
         }
     }
 }
@@ -145,6 +166,7 @@ impl Method {
             Self::Kubernetes if matches!(refusal, Refusal::Review(_)) => AuthenticatorKind::TokenReview,
             Self::Kubernetes => AuthenticatorKind::KubernetesToken,
             Self::Oidc => AuthenticatorKind::Oidc,
+            Self::ClientCertificate => AuthenticatorKind::ClientCertificate,
         }
     }
 }

@@ -10,6 +10,7 @@ use signet_identity::JwsError;
 use signet_runtime::tasks::chain;
 
 use super::caller::AuthenticatorKind;
+use super::certificate::CertificateRefusal;
 use super::jwks::KeysError;
 use super::liveness::LivenessError;
 use super::oidc::OidcError;
@@ -31,6 +32,12 @@ pub enum Refusal {
     /// What a token of another issuer says.
     #[error("token is good, what it says is not")]
     Oidc(#[from] OidcError),
+    /// No certificate in the handshake.
+    #[error("no client certificate was presented")]
+    NoCertificate,
+    /// The certificate in the handshake.
+    #[error("client certificate was refused")]
+    Certificate(#[from] CertificateRefusal),
     /// The issuer's keys: nothing can be said about the token.
     #[error("issuer's keys are not at hand")]
     Keys(#[from] KeysError),
@@ -61,7 +68,7 @@ impl Refusal {
 
     /// Whether there was nothing to judge: no such credential, or one of somebody else.
     pub(super) fn is_beside_the_point(&self) -> bool {
-        matches!(self, Self::NoToken | Self::Token(TokenError::Issuer))
+        matches!(self, Self::NoToken | Self::NoCertificate | Self::Token(TokenError::Issuer))
     }
 
     /// Whether the same token will be refused again for the same reason, and finding that out is not cheap.
@@ -80,6 +87,8 @@ impl Refusal {
             Self::UnknownCluster => "cluster_unknown",
             Self::Token(error) => error.reason(),
             Self::Oidc(error) => error.reason(),
+            Self::NoCertificate => "certificate_missing",
+            Self::Certificate(error) => error.reason(),
             Self::Keys(error) => error.reason(),
             Self::Holder(error) => error.reason(),
             Self::Review(error) => error.reason(),

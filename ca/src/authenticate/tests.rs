@@ -35,11 +35,14 @@ async fn identify(token: &str, now: Timestamp) -> Result<Caller, IdentifyError> 
         mode: TokenMode::Local,
         reviews_per_second: 1,
         node_proxies: Vec::new(),
+        enrolled_only: true,
     };
     let cluster = Cluster::new(rules, ClusterMeans { keys: Some(keys), ..ClusterMeans::default() }).unwrap();
     let clusters = Arc::new(Clusters::new(cluster, Vec::new()).unwrap());
-    let authenticator = Authenticator::new(vec![Method::Kubernetes], clusters, Vec::new(), Metrics::new());
-    authenticator.identify(Credential { bearer: Some(token), cluster: Some("Kubernetes") }, now).await
+    let authenticator = Authenticator::new(vec![Method::Kubernetes], clusters, Vec::new(), None, Metrics::new());
+    authenticator
+        .identify(Credential { bearer: Some(token), cluster: Some("Kubernetes"), certificate: None }, now)
+        .await
 }
 
 #[tokio::test]

@@ -302,6 +302,7 @@ impl Conductor {
             roots,
             pem,
             tainted_key_ids: self.rotation.tainted_key_ids(),
+            distrusted_key_ids: self.rotation.distrusted_key_ids(),
             renewal_spread: self.policy.renewal_spread,
         }))
     }

@@ -32,7 +32,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use signet_identity::{Certificate, KeyError, Lifetime, SignatureAlgorithm, Timestamp, TrustBundle, TrustDomain, pem};
+use signet_identity::{
+    Certificate, KeyError, Lifetime, SignatureAlgorithm, SpiffeId, Timestamp, TrustBundle, TrustDomain, pem,
+};
 
 use crate::hex::hex;
 use crate::profile::LeafTemplate;
@@ -61,6 +63,8 @@ pub struct Published {
     pub pem: String,
     /// Key ids of authorities whose certificates must be replaced now.
     pub tainted_key_ids: Vec<String>,
+    /// Key ids of authorities whose certificates prove nothing any more, those that were revoked too.
+    pub distrusted_key_ids: Vec<String>,
     /// Over how long such renewals should be spread.
     pub renewal_spread: Duration,
 }
@@ -132,6 +136,15 @@ impl Authority {
     /// horizon that was written down for this generation.
     pub fn usable(&self) -> Lifetime {
         self.usable
+    }
+
+    /// Whether verifiers would believe a leaf of `id`: no certificate between it and the roots names another trust domain
+    /// (X509-SVID, 5.1). Roots that do are believed for what they sign all the same.
+    pub fn may_sign_for(&self, id: &SpiffeId) -> bool {
+        let between = self.signing.middle.iter().filter(|certificate| !certificate.is_self_issued());
+        between
+            .flat_map(Certificate::uris)
+            .all(|uri| uri.parse::<SpiffeId>().is_ok_and(|named| named.trust_domain_name() == id.trust_domain_name()))
     }
 
     /// The number of the generation that signs.

@@ -110,6 +110,7 @@ impl Signing {
             names: &template.names,
             lifetime: template.lifetime,
             public_key: &template.public_key,
+            known_since: template.known_since,
         });
         let signature = self.signer.sign(&to_be_signed)?;
         let der = der::signed(&to_be_signed, self.signer.algorithm(), &signature);
@@ -147,6 +148,7 @@ impl Signing {
             common_name: None,
             lifetime: self.certificate.lifetime(),
             public_key: public_key.clone(),
+            known_since: None,
         }
     }
 

@@ -7,6 +7,7 @@ mod node_proxy;
 mod rules;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use signet_identity::{KeyAlgorithm, SpiffeId, Timestamp};
 
@@ -59,12 +60,14 @@ impl Grant {
 pub struct Authorizer {
     clusters: Arc<Clusters>,
     rules: Vec<IssuanceRule>,
+    renewal_max_age: Option<Duration>,
 }
 
 impl Authorizer {
-    /// Decides by what is known of `clusters` and by `rules`.
-    pub fn new(clusters: Arc<Clusters>, rules: Vec<IssuanceRule>) -> Self {
-        Self { clusters, rules }
+    /// Decides by what is known of `clusters` and by `rules`. Certificates may be renewed by themselves until
+    /// `renewal_max_age` after their holder's last token, or never.
+    pub fn new(clusters: Arc<Clusters>, rules: Vec<IssuanceRule>, renewal_max_age: Option<Duration>) -> Self {
+        Self { clusters, rules, renewal_max_age }
     }
 
     /// Grants `caller` its own identity, or the one that it asks for as `impersonated` if it may have that. Waits only
@@ -87,11 +90,22 @@ impl Authorizer {
         Ok(grant)
     }
 
-    /// What the rules leave of `grant` for a certificate with a key of this kind.
+    /// What is left of `grant` for a certificate with a key of this kind.
     ///
     /// # Errors
     /// [`Forbidden`].
-    pub fn limits(&self, caller: &Caller, grant: &Grant, key: KeyAlgorithm) -> Result<Limits, Forbidden> {
-        rules::limits(&self.rules, caller, grant, Some(key))
+    pub fn limits(
+        &self,
+        caller: &Caller,
+        grant: &Grant,
+        key: KeyAlgorithm,
+        now: Timestamp,
+    ) -> Result<Limits, Forbidden> {
+        let limits = rules::limits(&self.rules, caller, grant, Some(key))?;
+        Ok(match self.renewal_max_age {
+            // What a node proxy holds for others is asked for again when they are still there.
+            Some(max_age) if grant.id() == caller.id() => limits.renewable(caller.known_since(), max_age, now),
+            _ => limits,
+        })
     }
 }

@@ -4,6 +4,8 @@
 //! not run there, so every step is checked against what is known of the cluster now, and what is not known is not
 //! granted.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use signet_identity::{SpiffeId, SpiffeIdError, Timestamp, WorkloadError, WorkloadName};
 
 use crate::authenticate::{Caller, Cluster, Clusters, has_ended};
@@ -42,6 +44,9 @@ pub enum ImpersonationError {
     /// No pod of that service account is on the caller's node.
     #[error("no pod of the requested service account runs on the caller's node")]
     NotOnNode,
+    /// Only pods that the proxy does not serve are.
+    #[error("pods of the requested service account on the caller's node are not enrolled in the mesh")]
+    NotEnrolled,
     /// It could not be found out.
     #[error("it is not known what runs beside the caller")]
     Unknown(#[from] KnowledgeError),
@@ -65,6 +70,7 @@ impl ImpersonationError {
             Self::CallerPod => "impersonation_caller_pod",
             Self::CallerNotRunning => "impersonation_caller_not_running",
             Self::NotOnNode => "impersonation_not_on_node",
+            Self::NotEnrolled => "impersonation_not_enrolled",
             Self::Unknown(error) => error.reason(),
         }
     }
@@ -82,10 +88,17 @@ pub(super) async fn impersonate(
     let knowledge = cluster.knowledge().ok_or(ImpersonationError::NotWatched)?;
     let node = node_of(caller, knowledge, now).await?;
     let (namespace, account) = (workload.namespace.as_str(), workload.service_account.as_str());
-    if knowledge.is_at(&node, namespace, account, now, |pod| may_be_served(pod, now)).await? {
-        Ok(id)
-    } else {
-        Err(ImpersonationError::NotOnNode)
+    let is_stranger_there = AtomicBool::new(false);
+    let suits = |pod: &PodObject| {
+        let is_ours = pod.enrolled || !cluster.serves_enrolled_only();
+        let may_be = may_be_served(pod, now);
+        is_stranger_there.fetch_or(may_be && !is_ours, Ordering::Relaxed);
+        may_be && is_ours
+    };
+    match knowledge.is_at(&node, namespace, account, now, suits).await? {
+        true => Ok(id),
+        false if is_stranger_there.into_inner() => Err(ImpersonationError::NotEnrolled),
+        false => Err(ImpersonationError::NotOnNode),
     }
 }
 

@@ -5,10 +5,10 @@
 
 use std::time::Duration;
 
-use signet_identity::{KeyAlgorithm, WorkloadName};
+use signet_identity::{KeyAlgorithm, Timestamp, WorkloadName};
 
 use super::Grant;
-use crate::authenticate::Caller;
+use crate::authenticate::{AuthenticatorKind, Caller};
 use crate::patterns::{NamePattern, any_matches};
 use crate::profile::KeyKind;
 
@@ -27,6 +27,8 @@ pub struct IssuanceRule {
     pub nodes: Vec<NamePattern>,
     /// The key in the request is of one of these kinds.
     pub keys: Vec<KeyKind>,
+    /// One of these vouched for the caller.
+    pub authenticators: Vec<AuthenticatorKind>,
     /// Nothing is issued.
     pub deny: bool,
     /// The longest life.
@@ -45,12 +47,25 @@ pub struct Forbidden {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     max_ttl: Option<Duration>,
+    known_since: Option<Timestamp>,
 }
 
 impl Limits {
     /// The longest life, if a rule says so.
     pub fn max_ttl(&self) -> Option<Duration> {
         self.max_ttl
+    }
+
+    /// Since when the caller is known, if its certificate may be renewed by itself.
+    pub fn known_since(&self) -> Option<Timestamp> {
+        self.known_since
+    }
+
+    /// The same for a certificate that may be renewed by itself until `max_age` after `known_since`, and that does not
+    /// outlive that if it is itself such a renewal.
+    pub(super) fn renewable(self, known_since: Option<Timestamp>, max_age: Duration, now: Timestamp) -> Self {
+        let left = known_since.map(|since| since.plus(max_age).since(now));
+        Self { max_ttl: self.max_ttl.into_iter().chain(left).min(), known_since: Some(known_since.unwrap_or(now)) }
     }
 }
 
@@ -59,11 +74,16 @@ impl IssuanceRule {
         let namespace = workload.map(|workload| workload.namespace.as_str());
         let account = workload.map(|workload| workload.service_account.as_str());
         let node = caller.node().map(|node| node.name.as_str());
+        // A certificate does not say where its holder lives. A rule about one place is about whoever may be there.
+        let is_anywhere = caller.authenticator() == AuthenticatorKind::ClientCertificate;
+        let is_place_met =
+            |patterns: &[NamePattern], name: Option<&str>| is_met(patterns, name) || (is_anywhere && name.is_none());
         is_met(&self.namespaces, namespace)
             && !namespace.is_some_and(|name| any_matches(&self.except_namespaces, name))
             && is_met(&self.service_accounts, account)
-            && is_met(&self.clusters, caller.cluster())
-            && is_met(&self.nodes, node)
+            && is_place_met(&self.clusters, caller.cluster())
+            && is_place_met(&self.nodes, node)
+            && (self.authenticators.is_empty() || self.authenticators.contains(&caller.authenticator()))
             && (self.keys.is_empty() || key.is_some_and(|key| self.keys.contains(&KeyKind::of(key))))
     }
 }
@@ -81,7 +101,7 @@ pub(super) fn limits(
 ) -> Result<Limits, Forbidden> {
     let mut max_ttl: Option<Duration> = None;
     if rules.is_empty() {
-        return Ok(Limits { max_ttl });
+        return Ok(Limits { max_ttl, known_since: None });
     }
     let workload = WorkloadName::from_spiffe_id(grant.id()).ok();
     for (number, rule) in rules.iter().enumerate() {
@@ -92,5 +112,5 @@ pub(super) fn limits(
             max_ttl = max_ttl.into_iter().chain(rule.max_ttl).min();
         }
     }
-    Ok(Limits { max_ttl })
+    Ok(Limits { max_ttl, known_since: None })
 }

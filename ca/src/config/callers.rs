@@ -11,6 +11,7 @@ use signet_identity::jwk::JWKS_MAX_BYTES;
 use signet_identity::{JwkSet, TrustDomain, WorkloadName};
 use signet_runtime::Reader;
 
+use super::FederationConfig;
 use super::oidc_callers::{self, OidcConfig, oidc_callers};
 use super::sections::{check_url, duration, list, readable};
 use crate::authenticate::{ClusterRules, JwksSource, Method, TokenMode, TokenRules};
@@ -19,6 +20,8 @@ use crate::patterns::NamePattern;
 
 /// Most names of one cluster.
 const ALIASES_MAX: usize = 64;
+
+const ENROLLED_ONLY: &str = "node_proxies_enrolled_only";
 
 /// Who may call.
 #[derive(Debug, Clone)]
@@ -31,6 +34,8 @@ pub struct CallersConfig {
     pub others: Vec<ClusterConfig>,
     /// Issuers that are no cluster's.
     pub oidc: Vec<OidcConfig>,
+    /// How long after its last token a holder may renew by its certificate, where that is one of the ways.
+    pub renewal_max_age: Option<Duration>,
 }
 
 /// One cluster.
@@ -64,18 +69,23 @@ pub(super) fn callers(
     let id = reader.or("cluster_id", "Kubernetes");
     let aliases = names(reader, "cluster_aliases");
     let node_proxies = accounts(reader, "node_proxies", "");
-    let like = Like::new(trust_domain, node_proxies.as_deref());
-    let named = Named { id, aliases, trust_domain: trust_domain.cloned(), node_proxies };
+    let enrolled_only: Option<bool> = reader.or(ENROLLED_ONLY, "true");
+    let like = Like::new(trust_domain, node_proxies.as_deref(), enrolled_only);
+    let named = Named { id, aliases, trust_domain: trust_domain.cloned(), node_proxies, enrolled_only };
     let primary = cluster(reader, "tokens", named, "istio-ca", has_api_server);
     let one_more: Option<String> = reader.optional("tokens.audience");
     let audiences = primary.as_ref().map_or_else(|| "istio-ca".to_owned(), |it| it.rules.tokens.audiences.join(","));
     let others = reader.tables("clusters").iter().map(|key| other(reader, key, &like, &audiences)).collect::<Vec<_>>();
     let methods = methods(reader);
     let oidc = oidc_callers(reader, trust_domain);
+    let renewal_max_age = duration(reader, "renewal.max_age", "24h");
     let (mut primary, others): (_, Vec<_>) = (primary?, others.into_iter().collect::<Option<_>>()?);
     primary.rules.tokens.audiences.extend(one_more);
     tell_apart(reader, &primary, &others)?;
-    let callers = CallersConfig { methods: methods?, primary, others, oidc: oidc? };
+    let methods = methods?;
+    let renews = methods.contains(&Method::ClientCertificate);
+    let renewal_max_age = renewal_max_age.filter(|_| renews);
+    let callers = CallersConfig { methods, primary, others, oidc: oidc?, renewal_max_age };
     oidc_callers::check(reader, &callers);
     Some(callers)
 }
@@ -99,19 +109,26 @@ struct Named {
     aliases: Option<Vec<String>>,
     trust_domain: Option<TrustDomain>,
     node_proxies: Option<Vec<WorkloadName>>,
+    enrolled_only: Option<bool>,
 }
 
 /// What other clusters take from the primary where they say nothing of their own, as text.
 struct Like {
     trust_domain: String,
     node_proxies: String,
+    enrolled_only: String,
 }
 
 impl Like {
-    fn new(trust_domain: Option<&TrustDomain>, node_proxies: Option<&[WorkloadName]>) -> Self {
+    fn new(
+        trust_domain: Option<&TrustDomain>,
+        node_proxies: Option<&[WorkloadName]>,
+        enrolled_only: Option<bool>,
+    ) -> Self {
         let accounts: Vec<_> = node_proxies.unwrap_or_default().iter().map(ToString::to_string).collect();
         let trust_domain = trust_domain.map(ToString::to_string).unwrap_or_default();
-        Self { trust_domain, node_proxies: accounts.join(",") }
+        let enrolled_only = enrolled_only.unwrap_or(true).to_string();
+        Self { trust_domain, node_proxies: accounts.join(","), enrolled_only }
     }
 }
 
@@ -121,6 +138,7 @@ fn other(reader: &mut Reader, key: &str, like: &Like, audiences: &str) -> Option
         aliases: names(reader, &format!("{key}.aliases")),
         trust_domain: reader.parsed_or(&format!("{key}.trust_domain"), &like.trust_domain),
         node_proxies: accounts(reader, &format!("{key}.node_proxies"), &like.node_proxies),
+        enrolled_only: reader.or(&format!("{key}.{ENROLLED_ONLY}"), &like.enrolled_only),
     };
     let path: Option<PathBuf> = reader.optional(&format!("{key}.kubeconfig"));
     let context: Option<String> = reader.optional(&format!("{key}.context"));
@@ -162,6 +180,7 @@ fn cluster(
         mode: mode?,
         reviews_per_second: reviews_per_second?,
         node_proxies: named.node_proxies?,
+        enrolled_only: named.enrolled_only?,
     };
     Some(ClusterConfig { rules, keys: keys?, stale_after: stale_after?, connection: None })
 }
@@ -268,4 +287,16 @@ fn tell_apart(reader: &mut Reader, primary: &ClusterConfig, others: &[ClusterCon
         }
     }
     is_good.then_some(())
+}
+
+/// A trust domain in which identities are issued here is nobody else's to vouch for.
+pub(super) fn check_domains(reader: &mut Reader, callers: &CallersConfig, federation: &FederationConfig) {
+    for (number, cluster) in callers.others.iter().enumerate() {
+        let domain = &cluster.rules.trust_domain;
+        if federation.peers.iter().any(|peer| peer.trust_domain == *domain) {
+            let message =
+                format!("`{domain}` is among `federation.domains` too, so two authorities would speak for it");
+            reader.refuse(&format!("clusters[{number}].trust_domain"), message);
+        }
+    }
 }

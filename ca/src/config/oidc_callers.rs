@@ -79,7 +79,8 @@ fn issuer(reader: &mut Reader, table: &str, trust_domain: Option<&TrustDomain>) 
     }
     let required: Option<Vec<RequiredClaim>> = list(reader, &key("require"), "");
     let path = reader.optional::<String>(&key("path"));
-    let naming = path.as_deref().map_or(Ok(Naming::ServiceAccount), |path| path.parse::<PathTemplate>().map(Naming::Path));
+    let naming =
+        path.as_deref().map_or(Ok(Naming::ServiceAccount), |path| path.parse::<PathTemplate>().map(Naming::Path));
     let naming = naming.map_err(|message| reader.refuse(&key("path"), message)).ok();
     let namespaces: Option<Vec<NamePattern>> = list(reader, &key("namespaces"), "");
     if let (Some(naming), Some(namespaces)) = (&naming, &namespaces)

@@ -20,6 +20,7 @@ fn rule(reader: &mut Reader, table: &str) -> Option<IssuanceRule> {
     let clusters = list(reader, &key("clusters"), "");
     let nodes = list(reader, &key("nodes"), "");
     let keys = list(reader, &key("keys"), "");
+    let authenticators = list(reader, &key("authenticators"), "");
     let deny: Option<bool> = reader.or(&key("deny"), "false");
     let max_ttl = duration_if_set(reader, &key("max_ttl"));
     let rule = IssuanceRule {
@@ -29,6 +30,7 @@ fn rule(reader: &mut Reader, table: &str) -> Option<IssuanceRule> {
         clusters: clusters?,
         nodes: nodes?,
         keys: keys?,
+        authenticators: authenticators?,
         deny: deny?,
         max_ttl,
     };

@@ -13,7 +13,7 @@ use signet_identity::der::AltName;
 use signet_runtime::{Reader, files};
 
 use super::admission::{admission, connections};
-use super::callers::callers;
+use super::callers::{self, callers};
 use super::federation::federation;
 use super::jwt::jwt;
 use super::kubernetes::kubernetes;
@@ -53,6 +53,9 @@ pub(super) fn all(reader: &mut Reader) -> Option<CaConfig> {
     let state_dir = state_dir(authority.as_ref());
     let serving_ttl = serving.as_ref().map(|serving| serving.ttl);
     let federation = federation(reader, state_dir, trust_domain.as_ref(), serving_ttl);
+    if let (Some(callers), Some(federation)) = (&callers, &federation) {
+        callers::check_domains(reader, callers, federation);
+    }
     let jwt = jwt(reader, state_dir, federation.as_ref().map(|federation| federation.refresh_hint));
     let leaf_max_ttl = leaf.as_ref().map(|leaf| leaf.max_ttl);
     let ledger = ledger(reader, &state_dir.join("ledger"), leaf_max_ttl);

@@ -42,11 +42,20 @@ pub const SETTINGS: &[Setting] = &[
         "How long pods and service accounts count as known after the API server was last heard from [default: 24h]",
     ),
     Setting::new("authenticators", "Ways of identifying callers, in order [default: kubernetes,oidc]"),
+    Setting::new(
+        "renewal.max_age",
+        "How long after its last token a holder may renew by certificate, with `client-certificate` in authenticators \
+        [default: 24h]",
+    ),
     Setting::known_as("JWT_RULE", "oidc_rule", "One more issuer whose tokens are accepted, as Istio's JWTRule in JSON"),
     Setting::known_as(
         "CA_TRUSTED_NODE_ACCOUNTS",
         "node_proxies",
         "Service accounts, as namespace/name, whose pods may ask for identities of other pods on their node",
+    ),
+    Setting::new(
+        "node_proxies_enrolled_only",
+        "Only of pods that are enrolled in the ambient mesh, by Istio's annotation [default: true]",
     ),
     Setting::new("authority.state_dir", "Directory of the self-signed root [default: /var/lib/signet-ca]"),
     Setting::new("authority.plugged_in_dir", "Directory of a plugged-in authority, which must be there"),

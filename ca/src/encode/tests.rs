@@ -41,6 +41,7 @@ fn leaf_with(issuer_key_id: Option<&[u8]>, common_name: Option<&str>, check: imp
         names: &names,
         lifetime: lifetime(),
         public_key: key.public(),
+        known_since: None,
     });
     parsed(&der, |certificate| {
         assert_eq!(certificate.raw_serial(), serial.as_der_content());

@@ -36,7 +36,7 @@ impl Identity for IdentityService {
         let origin = Origin::of(&request);
         let (metadata, _, message) = request.into_parts();
         let asked = MintRequest {
-            credential: call::credential(&metadata),
+            credential: origin.credential(&metadata),
             audiences: &message.audience,
             asked_secs: message.validity_seconds,
             request_id: &origin.request_id,

@@ -135,6 +135,26 @@ impl Knowledge {
         }
     }
 
+    /// Whether a service account for which `suits` holds exists, and a pod of it for which `pod_suits` holds, where that
+    /// is asked for. Waits for nothing and asks nobody: whoever asks does so for what has been there for long.
+    ///
+    /// # Errors
+    /// [`KnowledgeError`]: it is not known.
+    pub fn knows(
+        &self,
+        namespace: &str,
+        service_account: &str,
+        now: Timestamp,
+        suits: impl Fn(&AccountObject) -> bool,
+        pod_suits: Option<impl Fn(&PodObject) -> bool>,
+    ) -> Result<bool, KnowledgeError> {
+        let is_whole = self.is_whole(now)?;
+        let has_account = self.view.account(namespace, service_account).is_some_and(|account| suits(&account));
+        let is_there =
+            has_account && pod_suits.is_none_or(|suits| self.view.has_pod_of(namespace, service_account, suits));
+        if is_there || is_whole { Ok(is_there) } else { Err(KnowledgeError::Incomplete) }
+    }
+
     /// Whether what the view does not have does not exist.
     fn is_whole(&self, now: Timestamp) -> Result<bool, KnowledgeError> {
         match self.view.freshness(now, self.stale_after) {

@@ -67,6 +67,8 @@ pub struct PodObject {
     pub node: Option<Box<str>>,
     /// `status.phase`.
     pub phase: PodPhase,
+    /// `metadata.creationTimestamp`.
+    pub created_at: Option<Timestamp>,
     /// `metadata.deletionTimestamp`: when its grace period ends, once it is being deleted.
     pub deleted_at: Option<Timestamp>,
     /// Whether Istio's node agent has taken it into the mesh: the annotation `ambient.istio.io/redirection` is
@@ -83,6 +85,8 @@ pub struct AccountObject {
     pub name: Box<str>,
     /// `metadata.uid`.
     pub uid: Box<str>,
+    /// `metadata.creationTimestamp`.
+    pub created_at: Option<Timestamp>,
     /// `metadata.deletionTimestamp`, once it is being deleted.
     pub deleted_at: Option<Timestamp>,
 }
@@ -135,6 +139,11 @@ impl<T: Named> ByName<T> {
 
     pub(super) fn get(&self, namespace: &str, name: &str) -> Option<&Arc<T>> {
         self.namespaces.get(namespace)?.get(name)
+    }
+
+    /// All of one namespace.
+    pub(super) fn of_namespace(&self, namespace: &str) -> impl Iterator<Item = &Arc<T>> {
+        self.namespaces.get(namespace).into_iter().flat_map(HashMap::values)
     }
 
     /// Puts `object` in its place; gives what was there.

@@ -332,7 +332,9 @@ fn sign_error(error: &IssueError) -> Option<&'static str> {
         IssueError::Unidentified(_) | IssueError::NotGranted(_) | IssueError::Shed(_) => None,
         IssueError::Csr(_) | IssueError::Profile(ProfileError::Key { .. }) => Some("CSR_ERROR"),
         IssueError::Profile(ProfileError::Lifetime { .. }) => Some("TTL_ERROR"),
-        IssueError::Profile(ProfileError::IssuerNotValid) | IssueError::Sign(_) => Some("CERT_GEN_ERROR"),
+        IssueError::Profile(ProfileError::IssuerDomain | ProfileError::IssuerNotValid) | IssueError::Sign(_) => {
+            Some("CERT_GEN_ERROR")
+        }
         IssueError::Ledger(_) => Some("CA_NOT_READY"),
     }
 }

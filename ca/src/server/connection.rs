@@ -15,6 +15,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::entry::{Entry, Standing};
 use super::peers::Connection;
+use crate::authenticate::Presented;
 use crate::metrics::{HandshakeFailure, Metrics};
 
 /// How long one handshake may take, and how long it may wait for others before.
@@ -90,7 +91,9 @@ pub(super) async fn serve(stream: TcpStream, standing: Connection, terms: Arc<Te
     };
     let Some(tls) = established else { return };
     terms.metrics.connection_opened();
-    let standing = Standing::new(terms.entry.clone(), peer, Arc::new(standing));
+    let chain = tls.get_ref().1.peer_certificates();
+    let presented = chain.map(|chain| Arc::new(Presented::new(chain.iter().map(AsRef::as_ref))));
+    let standing = Standing::new(terms.entry.clone(), peer, Arc::new(standing), presented);
     let mut served = pin!(terms.http.serve_connection(TokioIo::new(tls), standing));
     let ended = tokio::select! {
         // A peer that breaks off, or breaks the rules, is nobody's concern here.

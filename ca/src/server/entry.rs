@@ -19,6 +19,7 @@ use tower::Service;
 
 use super::methods::Methods;
 use super::peers::{Connection, Place, Refused};
+use crate::authenticate::Presented;
 use crate::call::{self, Arrival, RequestIds};
 use crate::metrics::{GrpcCall, Metrics};
 use crate::service::CertificateService;
@@ -64,11 +65,17 @@ pub(super) struct Standing {
     entry: Entry,
     peer: SocketAddr,
     connection: Arc<Connection>,
+    presented: Option<Arc<Presented>>,
 }
 
 impl Standing {
-    pub(super) fn new(entry: Entry, peer: SocketAddr, connection: Arc<Connection>) -> Self {
-        Self { entry, peer, connection }
+    pub(super) fn new(
+        entry: Entry,
+        peer: SocketAddr,
+        connection: Arc<Connection>,
+        presented: Option<Arc<Presented>>,
+    ) -> Self {
+        Self { entry, peer, connection, presented }
     }
 
     fn place(&self, is_costly: bool) -> Result<Option<Place>, Refused> {
@@ -98,7 +105,8 @@ impl hyper::service::Service<Request<Incoming>> for Standing {
         let latest = now + REQUEST_DEADLINE;
         let until = deadline.map_or(latest, |deadline| deadline.min(latest));
         let (counters, connection) = (method.counters.clone(), self.connection.clone());
-        let arrival = Arrival { request_id: id.clone(), peer: self.peer, deadline, connection, counters };
+        let (request_id, peer, presented) = (id.clone(), self.peer, self.presented.clone());
+        let arrival = Arrival { request_id, peer, deadline, connection, counters, presented };
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(Arc::new(arrival));
         if is_for_certificates {

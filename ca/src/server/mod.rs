@@ -4,6 +4,7 @@
 //! request is somebody's ([`peers`]), that small answers leave at once (`TCP_NODELAY`), and that whatever is asked, even
 //! what no service understands, is named and counted ([`entry`]). What is served is not known here.
 
+mod client_certificate;
 mod connection;
 mod entry;
 mod methods;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 use rustls::ServerConfig;
 use rustls::crypto::ring::default_provider;
+use rustls::server::NoServerSessionStorage;
 use signet_identity::KeyError;
 use signet_proto::istio_ca::istio_certificate_service_server::IstioCertificateServiceServer;
 use signet_runtime::Shutdown;
@@ -28,6 +30,7 @@ use tonic::service::Routes;
 use crate::metrics::{HandshakeFailure, Metrics};
 use crate::service::CertificateService;
 use crate::serving::ServingCertificate;
+use client_certificate::AnyCertificate;
 use connection::Terms;
 use entry::Entry;
 use peers::{Limits, Peers, Room};
@@ -71,13 +74,22 @@ impl Server {
     pub(crate) fn new(
         listener: TcpListener,
         certificate: Arc<ServingCertificate>,
+        asks_for_certificates: bool,
         age_max: Option<Duration>,
         metrics: Metrics,
     ) -> Result<Self, ServeError> {
-        let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
-            .with_safe_default_protocol_versions()?
-            .with_no_client_auth()
-            .with_cert_resolver(certificate);
+        let provider = Arc::new(default_provider());
+        let builder = ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
+        let mut config = if asks_for_certificates {
+            let mut config =
+                builder.with_client_cert_verifier(AnyCertificate::new(provider)).with_cert_resolver(certificate);
+            // A resumed session would present again what was presented once, without showing that the key is still held.
+            config.session_storage = Arc::new(NoServerSessionStorage {});
+            config.send_tls13_tickets = 0;
+            config
+        } else {
+            builder.with_no_client_auth().with_cert_resolver(certificate)
+        };
         config.alpn_protocols = vec![b"h2".to_vec()];
         Ok(Self { listener, tls: TlsAcceptor::from(Arc::new(config)), age_max, metrics })
     }

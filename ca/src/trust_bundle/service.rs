@@ -47,7 +47,7 @@ impl TrustBundle for TrustBundleService {
         let origin = Origin::of(&request);
         let (metadata, _, incoming) = request.into_parts();
         let now = Timestamp::from(self.issuer.clock.now());
-        let caller = match self.issuer.authenticator.identify(call::credential(&metadata), now).await {
+        let caller = match self.issuer.authenticator.identify(origin.credential(&metadata), now).await {
             Ok(caller) => {
                 origin.judged(Some(true));
                 caller
@@ -69,7 +69,8 @@ impl TrustBundle for TrustBundleService {
         })?;
         tracing::debug!(request_id = origin.request_id, identity = %caller.id(), "watch begins");
         let watcher = self.acknowledgements.watcher();
-        let watch = Watch::new(incoming, self.issuer.authority.clone(), watcher, place, self.shutdown.clone());
+        let (authority, own) = (self.issuer.authority.clone(), caller.id().trust_domain_name().to_owned());
+        let watch = Watch::new(incoming, authority, own, watcher, place, self.shutdown.clone());
         Ok(Response::new(Box::pin(watch.into_stream())))
     }
 }

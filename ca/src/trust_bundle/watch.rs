@@ -33,6 +33,8 @@ const MESSAGE_INTERVAL_MIN: Duration = Duration::from_millis(50);
 pub(super) struct Watch<Incoming> {
     incoming: Incoming,
     authority: watch::Receiver<Arc<Authority>>,
+    /// The client's own, which is what its bundle is for.
+    trust_domain: String,
     watcher: Watcher,
     shutdown: Shutdown,
     /// The bundle that was sent last.
@@ -57,13 +59,24 @@ where
     pub(super) fn new(
         incoming: Incoming,
         authority: watch::Receiver<Arc<Authority>>,
+        trust_domain: String,
         watcher: Watcher,
         place: Place,
         shutdown: Shutdown,
     ) -> Self {
         let now = Instant::now();
-        let (ends_at, read_at) = (now + OPENING_DEADLINE, now);
-        Self { incoming, authority, watcher, shutdown, sent: None, is_open: false, ends_at, read_at, _place: place }
+        Self {
+            incoming,
+            authority,
+            trust_domain,
+            watcher,
+            shutdown,
+            sent: None,
+            is_open: false,
+            ends_at: now + OPENING_DEADLINE,
+            read_at: now,
+            _place: place,
+        }
     }
 
     /// The bundles as they come, until one side ends the watch.
@@ -76,7 +89,7 @@ where
             let published = self.authority.borrow_and_update().published().clone();
             if self.is_open && self.sent != Some(published.generation) {
                 self.sent = Some(published.generation);
-                return Some((Ok(response(&published)), Some(self)));
+                return Some((Ok(response(&published, self.trust_domain.clone())), Some(self)));
             }
             match self.wait().await {
                 Came::Change => {}
@@ -117,10 +130,10 @@ where
     }
 }
 
-fn response(published: &Published) -> WatchResponse {
+fn response(published: &Published, trust_domain: String) -> WatchResponse {
     WatchResponse {
         generation: published.generation,
-        trust_domain: published.roots.trust_domain().to_string(),
+        trust_domain,
         roots_pem: published.pem.clone(),
         tainted_key_ids: published.tainted_key_ids.clone(),
         renewal_spread_seconds: i64::try_from(published.renewal_spread.as_secs()).unwrap_or(i64::MAX),

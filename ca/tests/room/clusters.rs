@@ -2,23 +2,32 @@
 
 use std::fs;
 
-use signet_identity::PrivateKey;
-use signet_testkit::TokenIssuer;
+use signet_identity::{PrivateKey, TrustBundle, TrustDomain};
+use signet_testkit::{TestCa, TokenIssuer, istio_layout, knobs};
 use tonic::Code;
 
-use crate::lab::{HOUR, Issued, Lab, Setup, csr_of, now, request};
+use crate::lab::{HOUR, Issued, Lab, Setup, certificates, csr_of, now, request};
+use crate::watcher::Watcher;
 
 /// A server for its own cluster and for `west`, and the issuer of `west`.
 async fn start() -> (Lab, TokenIssuer) {
+    start_with(Setup::new()).await
+}
+
+async fn start_with(setup: Setup) -> (Lab, TokenIssuer) {
+    let (setup, west) = with_west(setup);
+    (setup.start().await, west)
+}
+
+fn with_west(setup: Setup) -> (Setup, TokenIssuer) {
     let west = TokenIssuer::es256().named("https://west.example");
-    let setup = Setup::new();
     fs::write(setup.path("west.json"), west.jwks_json()).unwrap();
     let table = format!(
         "[{{ id = 'west', aliases = ['cluster-west'], issuer = 'https://west.example', jwks_file = {:?}, \
          namespaces = ['shop', 'team-*'], trust_domain = 'west.example' }}]",
         setup.path("west.json").to_str().unwrap()
     );
-    (setup.with("clusters", &table).start().await, west)
+    (setup.with("clusters", &table), west)
 }
 
 async fn ask(lab: &Lab, issuer: &TokenIssuer, namespace: &str, cluster: Option<&str>) -> Result<String, Code> {
@@ -58,6 +67,51 @@ async fn a_cluster_vouches_for_its_namespaces_only() {
     assert!(ask(&lab, &west, "team-a", Some("west")).await.is_ok());
     assert_eq!(ask(&lab, &west, "bank", Some("west")).await, Err(Code::Unauthenticated));
     assert_eq!(lab.metric("signet_ca_refusals_total{reason=\"namespace_not_vouched_for\"}").await, 1);
+}
+
+#[tokio::test]
+async fn one_set_of_roots_speaks_for_every_clusters_trust_domain() {
+    let (lab, west) = start().await;
+    let key = PrivateKey::generate_p256().unwrap();
+    let token = west.token("shop", "web", now(), HOUR);
+    let mut asked = request(&token, &csr_of(&key), 60);
+    asked.metadata_mut().insert("clusterid", "west".parse().unwrap());
+    let chain = lab.send(asked).await.unwrap().into_inner().cert_chain;
+    let domain = |name: &str| name.parse::<TrustDomain>().unwrap();
+    let bundle = |name: &str| TrustBundle::from_pem(domain(name), chain.last().unwrap().as_bytes()).unwrap();
+    let leaf = certificates(&chain[0]).remove(0);
+    bundle("west.example").verify([&leaf], lab.now()).unwrap();
+    assert!(bundle("cluster.local").verify([&leaf], lab.now()).is_err(), "it is nobody's of the other domain");
+
+    // Whoever watches is told the roots of its own trust domain, and they are the same.
+    let bundle = Watcher::in_cluster(&lab, &token, "west").await.next().await;
+    assert_eq!((bundle.trust_domain.as_str(), &bundle.roots_pem), ("west.example", chain.last().unwrap()));
+    assert_eq!(Watcher::start(&lab, 0).await.next().await.trust_domain, "cluster.local");
+}
+
+#[tokio::test]
+async fn an_intermediate_that_is_bound_to_one_trust_domain_signs_for_no_other() {
+    let bound = TestCa::root("cluster.local").intermediate_with(knobs::add_uri("spiffe://cluster.local"));
+    let setup = Setup::new().without("authority.state_dir");
+    let dir = setup.path("plugged");
+    fs::create_dir(&dir).unwrap();
+    istio_layout(&dir, &bound);
+    let setup = setup.with("authority.plugged_in_dir", &format!("{:?}", dir.to_str().unwrap()));
+    let (lab, west) = start_with(setup).await;
+    assert!(ask(&lab, &lab.setup.issuer, "shop", None).await.is_ok());
+    assert_eq!(ask(&lab, &west, "shop", Some("west")).await, Err(Code::Internal));
+    assert_eq!(lab.metric("signet_ca_refusals_total{reason=\"issuer_trust_domain\"}").await, 1);
+}
+
+#[test]
+fn a_trust_domain_that_another_authority_speaks_for_is_no_clusters() {
+    let (setup, _) = with_west(Setup::new());
+    let peer = "[{ trust_domain = 'west.example', url = 'https://west.example/', profile = 'https_web' }]";
+    let told = setup.with("federation.domains", peer).config().unwrap_err().to_string();
+    assert!(
+        told.contains("`clusters[0].trust_domain`") && told.contains("two authorities would speak for it"),
+        "{told}"
+    );
 }
 
 #[test]

@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, HandshakeKind, RootCertStore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+
+use crate::lab::Issued;
 
 /// What came back.
 pub(crate) struct Answer {
@@ -45,6 +47,34 @@ pub(crate) async fn connect(address: SocketAddr, roots_pem: &str) -> Result<TlsS
     let stream = TcpStream::connect(address).await.unwrap();
     let name = ServerName::try_from("localhost").unwrap();
     TlsConnector::from(Arc::new(config)).connect(name, stream).await.map_err(|error| error.to_string())
+}
+
+/// How the second of two connections of one client to the CA's endpoint begins, after the first was used.
+pub(crate) async fn second_handshake(address: SocketAddr, roots_pem: &str, held: Option<&Issued>) -> HandshakeKind {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(CertificateDer::pem_slice_iter(roots_pem.as_bytes()).flatten());
+    let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots);
+    let config = match held {
+        None => builder.with_no_client_auth(),
+        Some(held) => {
+            let key = PrivateKeyDer::Pkcs8(held.key.to_pkcs8().to_vec().into());
+            builder.with_client_auth_cert(vec![CertificateDer::from(held.leaf().der().to_vec())], key).unwrap()
+        }
+    };
+    let connector = TlsConnector::from(Arc::new(config));
+    let connect = async || {
+        let stream = TcpStream::connect(address).await.unwrap();
+        let mut stream = connector.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap();
+        // Tickets come before the first answer.
+        stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+        assert!(stream.read(&mut [0; 64]).await.unwrap() > 0, "the server should say something");
+        stream.get_ref().1.handshake_kind().expect("the handshake should be over")
+    };
+    assert_eq!(connect().await, HandshakeKind::Full);
+    connect().await
 }
 
 /// Sends `request` as it is and reads to the end, for at most twenty seconds. An answer that breaks off counts as read.

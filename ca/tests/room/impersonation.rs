@@ -174,6 +174,18 @@ async fn a_pod_on_another_node_or_at_its_end_is_not_beside_the_proxy() {
 }
 
 #[tokio::test]
+async fn a_pod_that_is_not_enrolled_in_the_mesh_is_not_served_unless_the_operator_wants_that() {
+    let node = Node::start().await;
+    node.apply_web(|pod| pod.enrolled = false);
+    node.check(WEB, "impersonation_not_enrolled").await;
+    node.apply_web(|pod| (pod.enrolled, pod.phase) = (false, PodPhase::Failed));
+    node.check(WEB, "impersonation_not_on_node").await;
+    let node = Node::start_with(|setup| setup.with("node_proxies_enrolled_only", "false")).await;
+    node.apply_web(|pod| pod.enrolled = false);
+    assert_eq!(node.ask(WEB).await.as_deref(), Ok(WEB));
+}
+
+#[tokio::test]
 async fn a_pod_that_ends_keeps_its_identity_for_its_grace_period_and_no_longer() {
     let node = Node::start().await;
     let end = node.lab.now().plus(30 * SECOND);

@@ -150,9 +150,14 @@ impl Lab {
         self.setup.issuer.token("shop", "web", self.now(), HOUR)
     }
 
+    /// The roots that are published now.
+    pub(crate) fn published(&self) -> String {
+        read_roots(self.setup.dir.path())
+    }
+
     /// A connection that trusts what is published now.
     pub(crate) async fn channel(&self) -> Channel {
-        self.try_channel(&read_roots(self.setup.dir.path())).await.expect("the server should answer")
+        self.try_channel(&self.published()).await.expect("the server should answer")
     }
 
     /// A connection that trusts `roots_pem`.

@@ -46,8 +46,9 @@ pub(crate) fn pod_of(claims: &Value) -> PodObject {
         service_account: text(&kubernetes["serviceaccount"]["name"]),
         node: Some(text(&kubernetes["node"]["name"])),
         phase: PodPhase::Running,
+        created_at: Some(Timestamp::from_unix_secs(0)),
         deleted_at: None,
-        enrolled: false,
+        enrolled: true,
     }
 }
 
@@ -58,6 +59,7 @@ pub(crate) fn account_of(claims: &Value) -> AccountObject {
         namespace: text(&kubernetes["namespace"]),
         name: text(&kubernetes["serviceaccount"]["name"]),
         uid: text(&kubernetes["serviceaccount"]["uid"]),
+        created_at: Some(Timestamp::from_unix_secs(0)),
         deleted_at: None,
     }
 }

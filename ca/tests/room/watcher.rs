@@ -19,11 +19,23 @@ impl Watcher {
         Self::with_token(lab, Some(&lab.token()), generation).await.expect("the watch should begin")
     }
 
+    /// Watches with a token of the cluster that is called so.
+    pub(crate) async fn in_cluster(lab: &Lab, token: &str, cluster: &str) -> Self {
+        Self::open(lab, Some(token), Some(cluster), 0).await.expect("the watch should begin")
+    }
+
     pub(crate) async fn with_token(lab: &Lab, token: Option<&str>, generation: u64) -> Result<Self, Status> {
+        Self::open(lab, token, None, generation).await
+    }
+
+    async fn open(lab: &Lab, token: Option<&str>, cluster: Option<&str>, generation: u64) -> Result<Self, Status> {
         let (says, outgoing) = mpsc::channel(8);
         let mut request = Request::new(ReceiverStream::new(outgoing));
         if let Some(token) = token {
             request.metadata_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+        }
+        if let Some(cluster) = cluster {
+            request.metadata_mut().insert("clusterid", cluster.parse().unwrap());
         }
         let mut client = TrustBundleClient::new(lab.channel().await);
         let hears = client.watch(request).await?.into_inner();

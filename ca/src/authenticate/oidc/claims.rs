@@ -124,7 +124,9 @@ mod tests {
         for text in ["env=prod", "groups=b", "verified=true", "tier=3"] {
             assert!(met(text), "{text}");
         }
-        for text in ["env=pro", "env=prod ", "groups=c", "groups=a,b", "verified=false", "tier=33", "none=null", "map=y", "x=y"] {
+        for text in
+            ["env=pro", "env=prod ", "groups=c", "groups=a,b", "verified=false", "tier=33", "none=null", "map=y", "x=y"]
+        {
             assert!(!met(text), "{text}");
         }
         for text in ["", "env", "=prod", "env="] {

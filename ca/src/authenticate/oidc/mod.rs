@@ -82,6 +82,15 @@ impl OidcIssuer {
         Self { rules, keys, refused: Refused::new() }
     }
 
+    /// Whether it could name `id` to us today.
+    pub(super) fn may_name(&self, id: &SpiffeId) -> bool {
+        let workload = WorkloadName::from_spiffe_id(id).ok();
+        let vouches = |workload: &WorkloadName| any_matches(&self.rules.namespaces, workload.namespace.as_str());
+        id.is_member_of(&self.rules.trust_domain)
+            && self.rules.naming.may_give(id)
+            && workload.as_ref().is_none_or(vouches)
+    }
+
     async fn identify(&self, token: &str, now: Timestamp) -> Result<Caller, Refusal> {
         if let Some(refusal) = self.refused.get(token, now) {
             return Err(refusal);
@@ -111,6 +120,7 @@ impl OidcIssuer {
             pod: None,
             node: None,
             token_id: claims.token_id(),
+            known_since: None,
         })
     }
 

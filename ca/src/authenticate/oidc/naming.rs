@@ -60,6 +60,14 @@ impl Naming {
         }
     }
 
+    /// Whether some claims could lead to `id`.
+    pub(super) fn may_give(&self, id: &SpiffeId) -> bool {
+        match self {
+            Self::ServiceAccount => WorkloadName::from_spiffe_id(id).is_ok(),
+            Self::Path(path) => path.may_give(id),
+        }
+    }
+
     /// The id in `trust_domain` that `claims` name.
     pub(super) fn id(&self, claims: &OidcClaims, trust_domain: &TrustDomain) -> Result<SpiffeId, NamingError> {
         match self {
@@ -89,6 +97,15 @@ pub struct PathTemplate {
 impl PathTemplate {
     fn is_workloads(&self) -> bool {
         self.segments.first() == Some(&Segment::Literal(WORKLOADS.to_owned()))
+    }
+
+    fn may_give(&self, id: &SpiffeId) -> bool {
+        let found: Vec<_> = id.path().split('/').skip(1).collect();
+        let fits = |(segment, found): (&Segment, &&str)| match segment {
+            Segment::Literal(text) => text == found,
+            Segment::Claim(_) => true,
+        };
+        found.len() == self.segments.len() && self.segments.iter().zip(&found).all(fits)
     }
 
     fn id(&self, claims: &OidcClaims, trust_domain: &TrustDomain) -> Result<SpiffeId, NamingError> {

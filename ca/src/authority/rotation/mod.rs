@@ -147,6 +147,13 @@ impl Rotation {
         tainted.map(|generation| generation.key_id.clone()).collect()
     }
 
+    /// Key ids of the generations that are not believed any more, for as long as they are remembered.
+    pub fn distrusted_key_ids(&self) -> Vec<String> {
+        let is_distrusted = |phase: Phase| matches!(phase, Phase::Tainted | Phase::Revoked);
+        let distrusted = self.generations.iter().filter(|generation| is_distrusted(generation.phase));
+        distrusted.map(|generation| generation.key_id.clone()).collect()
+    }
+
     fn get_mut(&mut self, id: u64) -> Option<&mut Generation> {
         self.generations.iter_mut().find(|generation| generation.id == id)
     }

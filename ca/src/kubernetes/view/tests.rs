@@ -22,7 +22,7 @@ fn pod(name: &str, uid: &str, node: &str) -> PodObject {
 }
 
 fn account(name: &str) -> AccountObject {
-    AccountObject { namespace: "shop".into(), name: name.into(), uid: "u-1".into(), deleted_at: None }
+    AccountObject { namespace: "shop".into(), name: name.into(), uid: "u-1".into(), ..AccountObject::default() }
 }
 
 fn synced() -> (ClusterViewWriter, ClusterView) {

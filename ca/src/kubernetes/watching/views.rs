@@ -28,6 +28,7 @@ pub(in crate::kubernetes) struct Meta {
     pub(in crate::kubernetes) namespace: Box<str>,
     pub(in crate::kubernetes) uid: Box<str>,
     pub(in crate::kubernetes) resource_version: Box<str>,
+    creation_timestamp: Option<Box<str>>,
     deletion_timestamp: Option<Box<str>>,
     annotations: Option<Annotations>,
 }
@@ -42,10 +43,18 @@ struct Annotations {
 impl Meta {
     /// When it was or will be deleted. What cannot be read is long past: it says that the end has begun.
     pub(in crate::kubernetes) fn deleted_at(&self) -> Option<Timestamp> {
-        let text = self.deletion_timestamp.as_deref()?;
-        let at = OffsetDateTime::parse(text, &Rfc3339).map_or(0, OffsetDateTime::unix_timestamp);
-        Some(Timestamp::from_unix_secs(at))
+        Some(instant(self.deletion_timestamp.as_deref()?).unwrap_or(Timestamp::from_unix_secs(0)))
     }
+
+    /// When it was made, if that can be read.
+    fn created_at(&self) -> Option<Timestamp> {
+        instant(self.creation_timestamp.as_deref()?)
+    }
+}
+
+fn instant(text: &str) -> Option<Timestamp> {
+    let at = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+    Some(Timestamp::from_unix_secs(at.unix_timestamp()))
 }
 
 /// What of a pod is read.
@@ -72,7 +81,7 @@ struct PodStatus {
 
 impl From<Pod> for PodObject {
     fn from(pod: Pod) -> Self {
-        let deleted_at = pod.metadata.deleted_at();
+        let (created_at, deleted_at) = (pod.metadata.created_at(), pod.metadata.deleted_at());
         let redirection = pod.metadata.annotations.and_then(|annotations| annotations.redirection);
         Self {
             namespace: pod.metadata.namespace,
@@ -81,6 +90,7 @@ impl From<Pod> for PodObject {
             service_account: pod.spec.service_account_name,
             node: pod.spec.node_name.filter(|node| !node.is_empty()),
             phase: PodPhase::from(&*pod.status.phase),
+            created_at,
             deleted_at,
             enrolled: redirection.as_deref() == Some(ENROLLED),
         }
@@ -96,9 +106,9 @@ pub(in crate::kubernetes) struct Account {
 
 impl From<Account> for AccountObject {
     fn from(account: Account) -> Self {
-        let deleted_at = account.metadata.deleted_at();
+        let (created_at, deleted_at) = (account.metadata.created_at(), account.metadata.deleted_at());
         let Meta { namespace, name, uid, .. } = account.metadata;
-        Self { namespace, name, uid, deleted_at }
+        Self { namespace, name, uid, created_at, deleted_at }
     }
 }
 

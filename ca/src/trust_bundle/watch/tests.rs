@@ -35,7 +35,14 @@ impl Client {
         let counts = Acknowledgements::default();
         let (trigger, shutdown) = Shutdown::new();
         let place = Places::default().take("test".to_owned()).unwrap();
-        let watch = Watch::new(ReceiverStream::new(incoming), current, counts.watcher(), place, shutdown);
+        let watch = Watch::new(
+            ReceiverStream::new(incoming),
+            current,
+            "cluster.local".to_owned(),
+            counts.watcher(),
+            place,
+            shutdown,
+        );
         Self { says: Some(says), hears: Box::pin(watch.into_stream()), authority, counts, trigger }
     }
 

@@ -30,6 +30,17 @@ fn claims_stand_in_a_path_each_as_one_segment() {
 }
 
 #[test]
+fn a_rule_knows_which_ids_it_could_have_given() {
+    let may = |path: &str, id: &str| Naming::Path(path.parse().unwrap()).may_give(&id.parse().unwrap());
+    assert!(may("/ci/{org}/x", "spiffe://cluster.local/ci/acme/x"));
+    for id in ["/ci/acme/y", "/ci/acme", "/ci/acme/x/z", "/ca/acme/x", "/ns/shop/sa/web"] {
+        assert!(!may("/ci/{org}/x", &format!("spiffe://cluster.local{id}")), "{id}");
+    }
+    assert!(Naming::ServiceAccount.may_give(&"spiffe://cluster.local/ns/shop/sa/web".parse().unwrap()));
+    assert!(!Naming::ServiceAccount.may_give(&"spiffe://cluster.local/ci/acme".parse().unwrap()));
+}
+
+#[test]
 fn a_path_of_workloads_names_workloads_only() {
     let path = "/ns/{project}/sa/{job}";
     assert_eq!(name(path, &json!({"project": "shop", "job": "web"})).unwrap(), "spiffe://cluster.local/ns/shop/sa/web");
