@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn generated_serials_are_positive_distinct_and_of_constant_length() {
-        let serials: Vec<_> = (0..10_000).map(|_| Serial::generate().unwrap()).collect();
+        let serials: Vec<_> = (0..1_000_000).map(|_| Serial::generate().unwrap()).collect();
         assert!(serials.iter().all(|s| s.as_der_content().len() == 16 && s.as_der_content()[0] & 0xc0 == 0x40));
         assert_eq!(serials.iter().collect::<HashSet<_>>().len(), serials.len());
     }

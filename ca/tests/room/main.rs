@@ -29,6 +29,8 @@ mod kubernetes;
 #[cfg(test)]
 mod lab;
 #[cfg(test)]
+mod leaf_profile;
+#[cfg(test)]
 mod ledger;
 #[cfg(test)]
 mod lifetimes;
@@ -44,6 +46,10 @@ mod plugged_in;
 mod process;
 #[cfg(test)]
 mod reload;
+#[cfg(test)]
+mod renewal;
+#[cfg(test)]
+mod replay;
 #[cfg(test)]
 mod requests;
 #[cfg(test)]

@@ -87,14 +87,18 @@ async fn a_plugged_in_authority_presents_its_intermediates_and_not_its_root() {
 
 #[tokio::test]
 async fn a_new_connection_sees_the_renewed_certificate_and_an_old_one_goes_on() {
-    let lab = Setup::new().with("serving.ttl", "'3s'").start().await;
+    let lab = Setup::new().with("serving.ttl", "'6s'").start().await;
     let mut old = lab.client().await;
-    let serial = async || presented(lab.listen, &lab.roots_pem, "localhost").await.unwrap().0[0].serial().clone();
-    let first = serial().await;
-    eventually("the certificate was renewed", async || serial().await != first).await;
+    let served =
+        async || presented(lab.listen, &lab.roots_pem, "localhost").await.map(|(mut chain, _)| chain.remove(0));
+    let first = served().await.unwrap();
+    eventually("the certificate was renewed", async || {
+        served().await.is_ok_and(|served| served.serial() != first.serial())
+    })
+    .await;
+    eventually("the first has ended", async || lab.now() > first.lifetime().not_after()).await;
     let csr = crate::lab::any_csr();
     old.create_certificate(crate::lab::request(&lab.token(), &csr, 60)).await.expect("the old connection should work");
-    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
     assert_eq!(lab.bundle().verify(lab.issue().await.svid().chain(), lab.now()).unwrap().as_str(), WEB);
 }
 
