@@ -11,6 +11,7 @@ mod files;
 mod graph;
 mod licences;
 mod links;
+mod refusals;
 mod secrets;
 mod sources;
 mod threats;

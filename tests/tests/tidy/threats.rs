@@ -1,9 +1,9 @@
-//! The threat model names the tests that hold its promises; each must be there.
+//! The threat model and the page on compatibility name the tests that hold their promises; each must be there.
 
 use crate::files::{self, File};
 use crate::nothing_to_complain_about;
 
-const MODEL: &str = "docs/security/threat-model.md";
+const DOCUMENTS: [&str; 2] = ["docs/security/threat-model.md", "docs/reference/compatibility.md"];
 
 /// Fewest words of a test's name; shorter words in backticks are something else.
 const WORDS_MIN: usize = 4;
@@ -26,12 +26,15 @@ fn missing<'a>(model: &'a str, sources: &[File]) -> Vec<&'a str> {
 }
 
 #[test]
-fn every_test_that_the_threat_model_names_is_there() {
-    let model = files::read(MODEL);
-    assert!(named(&model).len() > 40, "the threat model names hardly any test");
-
-    let complaints: Vec<String> =
-        missing(&model, &files::all()).iter().map(|name| format!("{MODEL}: there is no test `{name}`")).collect();
+fn every_test_that_a_document_names_is_there() {
+    let sources = files::all();
+    let mut complaints = Vec::new();
+    for document in DOCUMENTS {
+        let text = files::read(document);
+        assert!(named(&text).len() > 40, "{document} names hardly any test");
+        let missing = missing(&text, &sources);
+        complaints.extend(missing.iter().map(|name| format!("{document}: there is no test `{name}`")));
+    }
 
     nothing_to_complain_about(&complaints);
 }
