@@ -11,13 +11,12 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use ring::rand::{SecureRandom, SystemRandom};
-use signet_identity::KeyError;
+use signet_identity::{KeyError, hex};
 use tokio::time::Instant;
 use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::{Code, Request, Status};
 
 use crate::authenticate::{Credential, IdentifyError, Presented};
-use crate::hex::hex;
 use crate::metrics::GrpcMethod;
 use crate::server::Connection;
 

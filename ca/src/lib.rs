@@ -17,7 +17,6 @@ pub mod config;
 pub mod control;
 mod encode;
 pub mod federation;
-mod hex;
 pub mod issue;
 pub mod jwt;
 pub mod kubernetes;

@@ -8,7 +8,7 @@ use std::fmt;
 use ring::digest;
 use ring::signature::UnparsedPublicKey;
 
-use crate::{PemError, SignatureAlgorithm, strict};
+use crate::{PemError, SignatureAlgorithm, hex, strict};
 
 pub use private::{PRIVATE_KEY_PEM_MAX_BYTES, PrivateKey, Signer};
 
@@ -193,8 +193,7 @@ impl PublicKey {
     /// SHA-256 over the SubjectPublicKeyInfo in lower-case hexadecimal: the name of a key in logs and records.
     pub fn fingerprint(&self) -> String {
         let digest = digest::digest(&digest::SHA256, &self.spki);
-        let nibbles = digest.as_ref().iter().flat_map(|octet| [octet >> 4, octet & 0x0f]);
-        nibbles.filter_map(|nibble| char::from_digit(u32::from(nibble), 16)).collect()
+        hex(digest.as_ref())
     }
 
     /// Whether `signature` over `message` was made by this key with `algorithm`.

@@ -4,6 +4,7 @@ use std::fmt;
 
 use ring::rand::{SecureRandom, SystemRandom};
 
+use crate::hex;
 use crate::key::KeyError;
 
 /// Octets of randomness in a serial that Signet makes.
@@ -56,7 +57,7 @@ impl fmt::Display for Serial {
             [0, magnitude @ ..] if !magnitude.is_empty() => magnitude,
             octets => octets,
         };
-        magnitude.iter().try_for_each(|octet| write!(f, "{octet:02x}"))
+        f.write_str(&hex(magnitude))
     }
 }
 

@@ -12,7 +12,7 @@ use signet_identity::certificate::LeafError;
 use signet_identity::svid::CHAIN_MAX_CERTIFICATES;
 use signet_identity::{
     BundleError, Certificate, CertificateError, SpiffeId, Timestamp, TrustBundle, TrustDomain, VerifyError,
-    WorkloadName,
+    WorkloadName, hex,
 };
 use tokio::sync::watch;
 
@@ -25,7 +25,6 @@ use super::oidc::OidcIssuer;
 use super::refusal::Refusal;
 use super::token::CLOCK_SKEW_MAX;
 use crate::authority::{Authority, Published};
-use crate::hex::hex;
 use crate::kubernetes::{AccountObject, PodObject};
 
 /// Why a presented certificate proves nobody.

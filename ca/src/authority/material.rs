@@ -3,11 +3,10 @@
 use std::fmt;
 
 use signet_identity::pem::{self, PemKind};
-use signet_identity::{Certificate, CertificateError, KeyError, Lifetime, PemError, PrivateKey, TrustBundle};
+use signet_identity::{Certificate, CertificateError, KeyError, Lifetime, PemError, PrivateKey, TrustBundle, hex};
 use zeroize::Zeroizing;
 
 use super::rotation::{Offer, Origin, Roots, fingerprint};
-use crate::hex::hex;
 
 /// Largest file of one generation, in bytes.
 pub(super) const MATERIAL_MAX_BYTES: usize = 2 * 1024 * 1024;

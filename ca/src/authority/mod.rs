@@ -33,10 +33,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use signet_identity::{
-    Certificate, KeyError, Lifetime, SignatureAlgorithm, SpiffeId, Timestamp, TrustBundle, TrustDomain, pem,
+    Certificate, KeyError, Lifetime, SignatureAlgorithm, SpiffeId, Timestamp, TrustBundle, TrustDomain, hex, pem,
 };
 
-use crate::hex::hex;
 use crate::profile::LeafTemplate;
 use rotation::root_id;
 use signing::Signing;

@@ -9,13 +9,12 @@ use std::time::Duration;
 
 use ring::digest;
 use serde::{Deserialize, Serialize};
-use signet_identity::{SpiffeBundle, SpiffeBundleError, Timestamp, TrustDomain};
+use signet_identity::{SpiffeBundle, SpiffeBundleError, Timestamp, TrustDomain, hex};
 use signet_runtime::tasks::chain;
 use signet_runtime::{Clock, files};
 use tokio::sync::watch;
 
 use crate::authority::Authority;
-use crate::hex::hex;
 use crate::jwt::KeyRing;
 use crate::web::{Document, Site};
 

@@ -6,10 +6,8 @@ use ring::digest;
 use serde::{Deserialize, Serialize};
 use signet_identity::bundle::BUNDLE_PEM_MAX_BYTES;
 use signet_identity::spiffe_bundle::SPIFFE_BUNDLE_MAX_BYTES;
-use signet_identity::{BundleError, SpiffeBundle, SpiffeBundleError, Timestamp, TrustBundle, TrustDomain};
+use signet_identity::{BundleError, SpiffeBundle, SpiffeBundleError, Timestamp, TrustBundle, TrustDomain, hex};
 use signet_runtime::files::{self, FileError};
-
-use crate::hex::hex;
 
 const FILE_MODE: u32 = 0o644;
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ring::rand::{SecureRandom, SystemRandom};
-use signet_identity::{JwtKey, KeyError, PrivateKey, Timestamp, TrustDomain};
+use signet_identity::{JwtKey, KeyError, PrivateKey, Timestamp, TrustDomain, hex};
 use signet_runtime::files::FileError;
 use signet_runtime::tasks::chain;
 use signet_runtime::{Clock, HealthHandle, Shutdown};
@@ -18,7 +18,6 @@ use super::journal::{self, JournalError, Keys};
 use super::ring::{KeyRing, SigningKey};
 use super::schedule::{Due, Policy, Schedule};
 use super::store::Store;
-use crate::hex::hex;
 use crate::metrics::{JwtMetrics, KeyChange};
 
 /// Time between two looks.

@@ -10,13 +10,12 @@ use std::time::Duration;
 use ring::digest;
 use ring::rand::{SecureRandom, SystemRandom};
 use serde_json::{Value, json};
-use signet_identity::{KeyError, SpiffeId, Timestamp, TrustDomain, jws};
+use signet_identity::{KeyError, SpiffeId, Timestamp, TrustDomain, hex, jws};
 use tokio::sync::watch;
 use tokio::time::Instant as Deadline;
 
 use super::ring::KeyRing;
 use crate::authenticate::{Caller, Credential};
-use crate::hex::hex;
 use crate::issue::{IssueError, Issuer, Recorded};
 use crate::ledger::Issued;
 

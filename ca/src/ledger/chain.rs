@@ -7,6 +7,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use ring::digest;
+use signet_identity::hex;
 
 /// What stands between a line's text and its link.
 const BEFORE_LINK: &[u8] = br#","hash":""#;
@@ -62,7 +63,7 @@ impl Link {
 /// Lower-case hexadecimal.
 impl fmt::Display for Link {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|octet| write!(f, "{octet:02x}"))
+        f.write_str(&hex(&self.0))
     }
 }
 

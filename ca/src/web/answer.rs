@@ -10,8 +10,7 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use http_body_util::Full;
 use ring::digest;
 use serde_json::Value;
-
-use crate::hex::hex;
+use signet_identity::hex;
 
 const READS_ONLY: HeaderValue = HeaderValue::from_static("GET, HEAD");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");

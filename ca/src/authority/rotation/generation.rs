@@ -6,9 +6,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use ring::digest;
-use signet_identity::{Certificate, Lifetime, Timestamp, TrustBundle};
-
-use crate::hex::hex;
+use signet_identity::{Certificate, Lifetime, Timestamp, TrustBundle, hex};
 
 /// Where a generation stands on its way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -1,13 +1,12 @@
 //! A Lease as it is read and written. What is not ours in it stays.
 
 use std::fmt;
-use std::fmt::Write as _;
 use std::time::{Duration, SystemTime};
 
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
-use signet_identity::KeyError;
+use signet_identity::{KeyError, hex};
 use time::OffsetDateTime;
 use time::macros::format_description;
 
@@ -29,12 +28,7 @@ impl Holder {
     pub fn new(prefix: &str) -> Result<Self, KeyError> {
         let mut octets = [0u8; 8];
         SystemRandom::new().fill(&mut octets).map_err(|_| KeyError::Randomness)?;
-        let mut name = format!("{prefix}_");
-        for octet in octets {
-            // Writing to a string cannot fail.
-            let _ = write!(name, "{octet:02x}");
-        }
-        Ok(Self(name))
+        Ok(Self(format!("{prefix}_{}", hex(&octets))))
     }
 }
 

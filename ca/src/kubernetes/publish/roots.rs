@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use ring::digest::{SHA256, digest};
 use signet_identity::bundle::BUNDLE_PEM_MAX_BYTES;
-use signet_identity::pem;
+use signet_identity::{hex, pem};
 
 /// Most roots of all planes together in one ConfigMap.
 const ROOTS_MAX: usize = 256;
@@ -45,7 +45,7 @@ impl Wanted {
 
     /// Which roots are ours, as the annotation has it.
     pub(super) fn claim(&self) -> String {
-        self.own.iter().map(hex).collect::<Vec<_>>().join(",")
+        self.own.iter().map(|fingerprint| hex(fingerprint)).collect::<Vec<_>>().join(",")
     }
 
     /// Whether `seen` needs no change.
@@ -101,10 +101,6 @@ fn sha256(text: &str) -> Digest {
     let mut whole = Digest::default();
     whole.iter_mut().zip(digest(&SHA256, text.as_bytes()).as_ref()).for_each(|(to, from)| *to = *from);
     whole
-}
-
-fn hex(fingerprint: &Fingerprint) -> String {
-    fingerprint.iter().map(|octet| format!("{octet:02x}")).collect()
 }
 
 fn parse_claim(claim: &str) -> BTreeSet<Fingerprint> {
