@@ -12,6 +12,10 @@ use signet_runtime::config::Effective;
 use signet_runtime::shutdown::stop_signal;
 use signet_runtime::{Clock, Shutdown, tasks, telemetry};
 
+/// A certificate takes some two hundred allocations, most of them freed by the thread that made them, a few large.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// The daemon could not start or go on.
 const EXIT_FAILURE: u8 = 1;
 

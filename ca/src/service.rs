@@ -124,9 +124,9 @@ fn log_issued(issued: &IssuedChain, asked: &IssueRequest<'_>, origin: &Origin, b
     tracing::info!(
         request_id = origin.request_id,
         peer = origin.peer.map(display),
-        identity = %issued.id,
+        identity = issued.id.as_str(),
         serial = %issued.serial,
-        authenticator = %caller.authenticator(),
+        authenticator = caller.authenticator().as_str(),
         cluster = caller.cluster(),
         namespace = workload.map(|workload| workload.namespace.as_str()),
         service_account = workload.map(|workload| workload.service_account.as_str()),

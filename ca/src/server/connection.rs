@@ -14,6 +14,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::entry::{Entry, Standing};
+use super::gathering::Gathering;
+use super::idle::{Activity, CROWD};
 use super::peers::Connection;
 use crate::authenticate::Presented;
 use crate::metrics::{HandshakeFailure, Metrics};
@@ -39,7 +41,7 @@ const SEND_BUFFER_BYTES: usize = 64 * 1024;
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long requests may go on after a connection was told to end for its age.
+/// How long requests may go on after a connection was told to end for its age or for being idle.
 const AGE_GRACE: Duration = Duration::from_secs(10);
 
 /// How much earlier, in hundredths of it, a connection's age may end, so that those which began together do not end
@@ -93,12 +95,14 @@ pub(super) async fn serve(stream: TcpStream, standing: Connection, terms: Arc<Te
     terms.metrics.connection_opened();
     let chain = tls.get_ref().1.peer_certificates();
     let presented = chain.map(|chain| Arc::new(Presented::new(chain.iter().map(AsRef::as_ref))));
-    let standing = Standing::new(terms.entry.clone(), peer, Arc::new(standing), presented);
-    let mut served = pin!(terms.http.serve_connection(TokioIo::new(tls), standing));
+    let (connection, activity) = (Arc::new(standing), Activity::new());
+    let standing = Standing::new(terms.entry.clone(), peer, connection.clone(), activity.clone(), presented);
+    let mut served = pin!(terms.http.serve_connection(TokioIo::new(Gathering::new(tls)), standing));
     let ended = tokio::select! {
         // A peer that breaks off, or breaks the rules, is nobody's concern here.
         _ = served.as_mut() => true,
         () = terms.aged() => false,
+        () = activity.ended(|| connection.is_one_of(CROWD)) => false,
         () = shutdown.begun() => false,
     };
     if !ended {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Request, Response};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use signet_identity::KeyError;
 use signet_proto::istio_ca::istio_certificate_service_server::IstioCertificateServiceServer;
@@ -17,6 +18,7 @@ use tonic::service::Routes;
 use tonic::{Code, Status};
 use tower::Service;
 
+use super::idle::{Activity, Stream};
 use super::methods::Methods;
 use super::peers::{Connection, Place, Refused};
 use crate::authenticate::Presented;
@@ -65,6 +67,7 @@ pub(super) struct Standing {
     entry: Entry,
     peer: SocketAddr,
     connection: Arc<Connection>,
+    activity: Arc<Activity>,
     presented: Option<Arc<Presented>>,
 }
 
@@ -73,9 +76,10 @@ impl Standing {
         entry: Entry,
         peer: SocketAddr,
         connection: Arc<Connection>,
+        activity: Arc<Activity>,
         presented: Option<Arc<Presented>>,
     ) -> Self {
-        Self { entry, peer, connection, presented }
+        Self { entry, peer, connection, activity, presented }
     }
 
     fn place(&self, is_costly: bool) -> Result<Option<Place>, Refused> {
@@ -100,7 +104,7 @@ impl hyper::service::Service<Request<Incoming>> for Standing {
                 return Box::pin(std::future::ready(Ok(answer)));
             }
         };
-        let now = Instant::now();
+        let (now, stream) = (Instant::now(), self.activity.stream());
         let deadline = call::timeout(request.headers()).and_then(|timeout| now.checked_add(timeout));
         let latest = now + REQUEST_DEADLINE;
         let until = deadline.map_or(latest, |deadline| deadline.min(latest));
@@ -111,10 +115,16 @@ impl hyper::service::Service<Request<Incoming>> for Standing {
         request.extensions_mut().insert(Arc::new(arrival));
         if is_for_certificates {
             let answer = self.entry.certificates.clone().call(request);
-            Box::pin(answered(answer, place, until, call, id))
+            let answered = answered(answer, place, until, call, id);
+            Box::pin(async move {
+                // Its one message is ready with its head.
+                let _stream = stream;
+                answered.await
+            })
         } else {
             let answer = self.entry.others.clone().call(request);
-            Box::pin(answered(answer, place, until, call, id))
+            let answered = answered(answer, place, until, call, id);
+            Box::pin(async move { answered.await.map(|response| response.map(|body| open_with(body, stream))) })
         }
     }
 }
@@ -132,6 +142,14 @@ async fn answered(
     };
     drop(place);
     Ok(told(response, call, id))
+}
+
+/// `body`, with which `stream` ends.
+fn open_with(body: Body, stream: Stream) -> Body {
+    Body::new(body.map_frame(move |frame| {
+        let _open = &stream;
+        frame
+    }))
 }
 
 /// The answer under its request's name, and counted.

@@ -7,6 +7,8 @@
 mod client_certificate;
 mod connection;
 mod entry;
+mod gathering;
+mod idle;
 mod methods;
 mod peers;
 

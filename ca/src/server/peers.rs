@@ -50,6 +50,7 @@ pub(crate) enum Refused {
 #[derive(Debug)]
 pub(super) struct Peers {
     connections: Arc<Semaphore>,
+    connections_max: usize,
     handshakes: Arc<Semaphore>,
     handshakes_of_one: usize,
     requests: Shared,
@@ -111,6 +112,7 @@ impl Peers {
     pub(super) fn new(limits: Limits) -> Arc<Self> {
         Arc::new(Self {
             connections: Arc::new(Semaphore::new(limits.connections)),
+            connections_max: limits.connections,
             handshakes: Arc::new(Semaphore::new(limits.handshakes)),
             handshakes_of_one: limits.handshakes_of_one,
             requests: Shared { taken: AtomicUsize::new(0), max: limits.requests },
@@ -212,6 +214,11 @@ impl Connection {
         let own = self.peer.handshakes.clone().acquire_owned().await.ok()?;
         let of_all = self.peers.handshakes.clone().acquire_owned().await.ok()?;
         Some(Handshake { _permits: [own, of_all] })
+    }
+
+    /// Whether at least so many connections are open in all.
+    pub(super) fn is_one_of(&self, many: usize) -> bool {
+        self.peers.connections_max.saturating_sub(self.peers.connections.available_permits()) >= many
     }
 
     /// A place for one request, and leave to have its token looked at.
