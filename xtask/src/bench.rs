@@ -20,7 +20,9 @@ pub(crate) struct Options {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Bench {
-    /// Issuing certificates, against the bare cryptography it needs.
+    /// The authority: speed against the bare cryptography, a storm, memory, ledger, ways of proving tokens.
+    Ca,
+    /// Of these, issuing certificates against the bare cryptography it needs.
     Issue,
     /// The agent's start, and its memory with many streams.
     Agent,
@@ -30,15 +32,23 @@ impl Bench {
     /// The package that holds it, and its name there.
     fn target(self) -> (&'static str, &'static str) {
         match self {
-            Self::Issue => ("signet-ca", "issue"),
+            Self::Ca | Self::Issue => ("signet-ca", "ca"),
             Self::Agent => ("sds-agent", "agent"),
+        }
+    }
+
+    /// The parts of it to measure; all if there are none.
+    fn parts(self) -> &'static [&'static str] {
+        match self {
+            Self::Issue => &["pipeline", "grpc"],
+            Self::Ca | Self::Agent => &[],
         }
     }
 
     /// The programs that it starts, by package.
     fn programs(self) -> &'static [&'static str] {
         match self {
-            Self::Issue => &[],
+            Self::Ca | Self::Issue => &[],
             Self::Agent => &["signet-ca", "sds-agent"],
         }
     }
@@ -51,7 +61,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode, 
     }
     let (package, bench) = options.name.target();
     let mut cargo = workspace.cargo();
-    cargo.args(["bench", "-p", package, "--bench", bench, "--"]);
+    cargo.args(["bench", "-p", package, "--bench", bench, "--"]).args(options.name.parts());
     if options.json {
         cargo.arg("--json");
     }

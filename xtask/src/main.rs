@@ -49,7 +49,9 @@ enum Chore {
         cargo xtask demo -- --help  the demo's own options")]
     Demo(demo::Options),
     /// Measure, in a release build, and print ratios.
-    #[command(after_help = "Examples:\n  cargo xtask bench issue\n  cargo xtask bench agent --json")]
+    #[command(
+        after_help = "Examples:\n  cargo xtask bench ca\n  cargo xtask bench issue\n  cargo xtask bench agent --json"
+    )]
     Bench(bench::Options),
     /// Feed every parser with hostile inputs, for a bounded time each, and count them.
     #[command(after_help = "Needs a C++ compiler. What was found interesting is kept under the target directory.\n\n\

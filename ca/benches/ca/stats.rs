@@ -34,8 +34,24 @@ pub(crate) fn thread_cpu_secs() -> f64 {
     used.tv_sec as f64 + used.tv_nsec as f64 / 1e9
 }
 
+/// The value that `percent` of a hundred do not exceed; zero of none.
+pub(crate) fn percentile(values: &[f64], percent: usize) -> f64 {
+    let mut values = values.to_vec();
+    values.sort_by(f64::total_cmp);
+    let index = (values.len() * percent / 100).min(values.len().saturating_sub(1));
+    values.get(index).copied().unwrap_or_default()
+}
+
+/// Lets the calling thread run on every core again.
+pub(crate) fn any_core() -> io::Result<()> {
+    let mut set = CpuSet::new();
+    (0..CpuSet::MAX_CPU).for_each(|core| set.set(core));
+    Ok(sched_setaffinity(None, &set)?)
+}
+
 /// Ties the calling thread to one core, counted from 0; a machine with fewer takes what it has.
 pub(crate) fn pin_to(core: usize) -> io::Result<()> {
+    any_core()?;
     let cores = std::thread::available_parallelism()?.get();
     let mut set = CpuSet::new();
     set.set(core % cores);

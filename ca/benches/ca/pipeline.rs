@@ -74,10 +74,11 @@ fn summary(floors: &[Round], certificates: &[f64]) -> Measured {
 
 /// An issuer, and what must live as long as it.
 async fn issuer(material: &Material) -> Result<(Issuer, KeyKeeper), Box<dyn Error>> {
-    let (config, clock, metrics) = (material.config()?, Clock::system(), Metrics::new());
+    let dir = material.dir("pipeline")?;
+    let (config, clock, metrics) = (material.config(&dir)?, Clock::system(), Metrics::new());
     let now = Timestamp::from(clock.now());
     let ttl = config.authority.root_ttl;
-    let authority = Authority::self_signed(&material.state_dir(), &config.trust_domain, ttl, now)?;
+    let authority = Authority::self_signed(&dir.join("state"), &config.trust_domain, ttl, now)?;
     let (_, authority) = watch::channel(Arc::new(authority));
     let mut callers =
         Callers::new(config.callers, ClusterLinks::new(), authority.clone(), &metrics, &Health::new()).await?;
