@@ -25,7 +25,7 @@ use signet_runtime::tasks::chain;
 use zeroize::Zeroizing;
 
 /// Largest answer about one object, in bytes: what etcd holds of one, with room for how it is written.
-const OBJECT_MAX_BYTES: usize = 4 * 1024 * 1024;
+pub(super) const OBJECT_MAX_BYTES: usize = 4 * 1024 * 1024;
 
 /// Largest refusal.
 const REFUSAL_MAX_BYTES: usize = 64 * 1024;

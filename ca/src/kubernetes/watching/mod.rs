@@ -23,16 +23,20 @@ use signet_identity::Timestamp;
 use signet_runtime::{Clock, Shutdown};
 use tokio::time::Instant;
 
-use super::api::{ApiClient, ApiError, Collection, Line, Lines, parse};
+use super::api::{ApiClient, ApiError, Collection, Line, Lines, OBJECT_MAX_BYTES, parse};
 use crate::metrics::WatchMetrics;
 
 /// Objects in one page of a list.
 const PAGE_OBJECTS: u32 = 250;
 
-/// Largest page: as many objects of a hundred kilobytes.
-const PAGE_MAX_BYTES: usize = 32 * 1024 * 1024;
+/// The same where a page would be too large, so that nobody who may make large objects can keep a list from its end: so
+/// many fit into one whatever they are.
+const PAGE_OBJECTS_MIN: u32 = 4;
 
-/// Most pages of one list, which is beyond what any view holds.
+/// Largest page.
+const PAGE_MAX_BYTES: usize = PAGE_OBJECTS_MIN as usize * OBJECT_MAX_BYTES;
+
+/// Most pages of one list, which is beyond what any view holds and any server stores.
 const PAGES_MAX: usize = 4096;
 
 /// The code of a place in time that the server has forgotten.
@@ -100,12 +104,14 @@ pub(super) struct Follower<W> {
     pace: Pace,
     metrics: WatchMetrics,
     outage: Outage,
+    /// How many objects the next page is asked for.
+    page_objects: u32,
 }
 
 impl<W: Watched> Follower<W> {
     pub(super) fn new(client: ApiClient, watched: W, clock: Clock, pace: Pace, metrics: WatchMetrics) -> Self {
         let outage = Outage::new(pace.retry(), metrics.kind());
-        Self { client, watched, clock, pace, metrics, outage }
+        Self { client, watched, clock, pace, metrics, outage, page_objects: PAGE_OBJECTS }
     }
 
     /// Follows until shutdown begins.
@@ -131,7 +137,7 @@ impl<W: Watched> Follower<W> {
         let mut all = Vec::new();
         let mut next = None;
         for _ in 0..PAGES_MAX {
-            let page = self.page(next).await?;
+            let page = self.page(next.as_deref()).await?;
             let keep = |object| self.watched.keep(object);
             all.extend(page.items.into_iter().map(keep));
             if page.metadata.next.is_empty() {
@@ -146,11 +152,30 @@ impl<W: Watched> Follower<W> {
         Err(ApiError::TooLarge { max: PAGES_MAX })
     }
 
-    async fn page(&self, next: Option<String>) -> Result<Page<W::Object>, ApiError> {
-        let mut params = ListParams::default().limit(PAGE_OBJECTS);
+    /// The next page, of as many objects as fit; more are tried again for each that did.
+    async fn page(&mut self, next: Option<&str>) -> Result<Page<W::Object>, ApiError> {
+        loop {
+            let page = self.page_of(self.page_objects, next).await;
+            let is_least = self.page_objects <= PAGE_OBJECTS_MIN;
+            if matches!(page, Err(ApiError::TooLarge { .. } | ApiError::Deadline { .. })) {
+                self.page_objects = (self.page_objects / 4).max(PAGE_OBJECTS_MIN);
+            }
+            match page {
+                Err(ApiError::TooLarge { .. }) if !is_least => {}
+                Err(error) => return Err(error),
+                Ok(page) => {
+                    self.page_objects = (2 * self.page_objects).min(PAGE_OBJECTS);
+                    return Ok(page);
+                }
+            }
+        }
+    }
+
+    async fn page_of(&self, objects: u32, next: Option<&str>) -> Result<Page<W::Object>, ApiError> {
+        let mut params = ListParams::default().limit(objects);
         params.field_selector = self.watched.field_selector().map(str::to_owned);
         params.label_selector = self.watched.label_selector().map(str::to_owned);
-        params.continue_token = next;
+        params.continue_token = next.map(str::to_owned);
         let request = self.watched.collection().request().list(&params);
         parse(&self.client.send(request, PAGE_MAX_BYTES).await?)
     }

@@ -56,12 +56,16 @@ impl Bench {
     }
 
     async fn start_unsynced(server: ApiServer, pace: Pace) -> Self {
+        Self::start_within(server, pace, DEADLINE).await
+    }
+
+    async fn start_within(server: ApiServer, pace: Pace, deadline: Duration) -> Self {
         let dir = temp_dir();
         let path = dir.path().join("token");
         std::fs::write(&path, server.administrator()).unwrap();
         let url = server.url().parse().unwrap();
         let connection = Connection::Server { url, ca_file: None, token_file: Some(path) };
-        let client = ApiClient::new(&connection, DEADLINE).await.unwrap();
+        let client = ApiClient::new(&connection, deadline).await.unwrap();
         let metrics = Metrics::new().kubernetes().clone();
         let (view, watches) = watch_views(&client, "main", &Clock::system(), pace, &metrics);
         let (trigger, shutdown) = Shutdown::new();
@@ -123,6 +127,20 @@ async fn a_list_of_many_pages_is_taken_in_whole() {
     assert_eq!(bench.view.counts().pods, usize::try_from(2 * PAGE_OBJECTS + 11).unwrap());
     let pages = bench.server.count(|seen| seen.path == "/api/v1/pods" && !seen.is_watch);
     assert_eq!(pages, 3);
+}
+
+#[tokio::test]
+async fn objects_too_large_for_a_page_together_are_listed_in_smaller_ones() {
+    let server = server().await;
+    let padding = "x".repeat(1024 * 1024);
+    for n in 0..20 {
+        let mut large = pod("shop", &format!("large-{n}"), "web", "node-1");
+        large["metadata"]["annotations"] = json!({ "padding": padding });
+        server.objects().create(&large);
+    }
+    let bench = Bench::start_within(server, PACE, Duration::from_secs(10)).await;
+    bench.until("all are known", |view| view.counts().pods == 21).await;
+    bench.sees_pod("web-2").await;
 }
 
 #[tokio::test]
