@@ -26,6 +26,7 @@ use crate::issue::Issuer;
 use crate::jwt::{Tokens, TokensError};
 use crate::kubernetes::{self, KubernetesError, Parts};
 use crate::ledger::{Ledger, LedgerKeeper, OpenError};
+use crate::logging::{self, LogVerbs};
 use crate::metrics::Metrics;
 use crate::readiness::Readiness;
 use crate::server::{ServeError, Server};
@@ -251,7 +252,8 @@ impl App {
 
         let mut tasks = Tasks::new();
         if let Some(socket) = self.control {
-            let subjects = Subjects::from([("authority", Box::new(self.authority.verbs()) as Box<dyn Subject>)]);
+            let authority: Box<dyn Subject> = Box::new(self.authority.verbs());
+            let subjects = Subjects::from([("authority", authority), (logging::SUBJECT, Box::new(LogVerbs))]);
             tasks.start("control", control::serve(socket, subjects, shutdown.clone()));
         }
         tasks.start("authority", self.authority.run(shutdown.clone()));

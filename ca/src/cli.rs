@@ -2,6 +2,8 @@
 
 mod authority;
 mod ledger;
+mod log_level;
+mod running;
 
 use signet_runtime::Daemon;
 
@@ -26,5 +28,6 @@ pub const DAEMON: Daemon = Daemon {
     about: "Issues short-lived SPIFFE certificates to holders of Kubernetes service-account tokens",
     examples: EXAMPLES,
     settings: SETTINGS,
-    verbs: &[authority::AUTHORITY, ledger::LEDGER],
+    foreign: ISTIO,
+    verbs: &[authority::AUTHORITY, ledger::LEDGER, log_level::LOG_LEVEL],
 };

@@ -21,6 +21,7 @@ pub mod issue;
 pub mod jwt;
 pub mod kubernetes;
 pub mod ledger;
+mod logging;
 pub mod metrics;
 pub mod patterns;
 pub mod profile;

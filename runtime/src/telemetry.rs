@@ -3,8 +3,10 @@
 //! Logging never makes anyone wait: lines go through a bounded memory, and a line that finds it full is lost and
 //! counted.
 
+mod level;
 mod writer;
 
+use std::fmt;
 use std::io::{self, IsTerminal};
 use std::str::FromStr;
 
@@ -12,6 +14,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
 
+pub use level::{NotLogging, level, set_level};
 pub use writer::lines_lost;
 use writer::{LogThread, LogWriter};
 
@@ -40,6 +43,18 @@ impl FromStr for LogFormat {
 /// What is logged: a level (`info`), or a list of `target=level` pairs, separated by commas.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogFilter(String);
+
+impl LogFilter {
+    fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for LogFilter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
 
 impl FromStr for LogFilter {
     type Err = String;
@@ -89,13 +104,25 @@ impl Drop for Logging {
 /// When the thread that writes cannot be started.
 pub fn start(format: LogFormat, filter: &LogFilter) -> io::Result<Logging> {
     let (writer, thread) = LogWriter::start(io::stderr())?;
-    let filter = EnvFilter::new(&filter.0);
-    let lines = tracing_subscriber::fmt().with_writer(writer).with_env_filter(filter).with_span_events(FmtSpan::NONE);
+    let lines = tracing_subscriber::fmt().with_writer(writer).with_env_filter(EnvFilter::new(filter.as_str()));
+    let lines = lines.with_span_events(FmtSpan::NONE);
     // A second start in one process (tests) keeps the first.
-    let _ = match format {
-        LogFormat::Text => lines.with_ansi(io::stderr().is_terminal()).try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).try_init(),
-    };
+    match format {
+        LogFormat::Text => {
+            let lines = lines.with_ansi(io::stderr().is_terminal()).with_filter_reloading();
+            let handle = lines.reload_handle();
+            if lines.try_init().is_ok() {
+                level::reached_by(handle, filter);
+            }
+        }
+        LogFormat::Json => {
+            let lines = lines.json().flatten_event(true).with_filter_reloading();
+            let handle = lines.reload_handle();
+            if lines.try_init().is_ok() {
+                level::reached_by(handle, filter);
+            }
+        }
+    }
     thread.before_panics();
     Ok(Logging { thread: Some(thread) })
 }

@@ -64,11 +64,12 @@ fn signet_secrets_says_no_for_an_unknown_name_and_cannot_answer_without_an_agent
 
 #[test]
 fn every_command_explains_itself_with_an_example() {
-    let commands: [(&str, &[&str]); 6] = [
+    let commands: [(&str, &[&str]); 7] = [
         ("signet", &["secrets"]),
         ("signet", &["demo"]),
         ("signet-ca", &["run"]),
         ("signet-ca", &["check-config"]),
+        ("signet-ca", &["log-level"]),
         ("sds-agent", &["run"]),
         ("sds-agent", &["check-config"]),
     ];

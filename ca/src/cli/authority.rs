@@ -1,24 +1,18 @@
 //! `signet-ca authority`: the keys of a running authority, seen and moved by an operator.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use serde_json::{Value, json};
-use signet_runtime::command::{EXIT_NO, EXIT_UNANSWERED, Verb, complain};
-use signet_runtime::tasks::chain;
+use signet_runtime::command::{EXIT_UNANSWERED, Verb};
 
-use super::DAEMON;
-use crate::control::{Answer, Question, ask};
+use super::running;
+use crate::control::Question;
 
-const SOCKET: &str = "socket";
-const OUTPUT: &str = "output";
 const ID: &str = "id";
 const FORCE: &str = "force";
 const WHEN_KNOWN: &str = "when-known";
-
-const DEFAULT_SOCKET: &str = "/var/lib/signet-ca/control.sock";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -45,14 +39,11 @@ fn command() -> Command {
     let activate = of_one("activate", "Let a published generation sign")
         .arg(flag(WHEN_KNOWN).help("As soon as its root is known everywhere").conflicts_with(FORCE))
         .arg(flag(FORCE).help("Now, even if its root is not known everywhere; also back to an old generation"));
-    let socket = Arg::new(SOCKET).long(SOCKET).value_name("PATH").value_parser(value_parser!(PathBuf));
-    let output = Arg::new(OUTPUT).short('o').long(OUTPUT).value_name("FORMAT").value_parser(["table", "json"]);
     Command::new("authority")
         .about("See and change the keys of the running authority")
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .arg(socket.global(true).default_value(DEFAULT_SOCKET).help("Control socket of the running authority"))
-        .arg(output.global(true).default_value("table").help("How to print"))
+        .args(running::common())
         .subcommand(Command::new("list").about("Show all generations and the published bundle"))
         .subcommand(Command::new("prepare").about("Make the next generation and publish its root"))
         .subcommand(activate)
@@ -65,18 +56,7 @@ fn run(matches: &ArgMatches) -> ExitCode {
     let Some((verb, below)) = matches.subcommand() else { return ExitCode::from(EXIT_UNANSWERED) };
     let question =
         Question { subject: "authority".to_owned(), verb: verb.to_owned(), arguments: arguments(verb, below) };
-    let socket = below.get_one::<PathBuf>(SOCKET).cloned().unwrap_or_else(|| PathBuf::from(DEFAULT_SOCKET));
-    let (message, status) = match ask(&socket, &question) {
-        Ok(Answer::Done(overview)) => match print(&overview, below.get_one::<String>(OUTPUT)) {
-            Ok(()) => return ExitCode::SUCCESS,
-            Err(error) => (format!("cannot write to stdout: {error}"), EXIT_UNANSWERED),
-        },
-        Ok(Answer::Refused(why)) => (why, EXIT_NO),
-        Ok(Answer::Failed(why)) => (why, EXIT_UNANSWERED),
-        Err(error) => (chain(&error), EXIT_UNANSWERED),
-    };
-    complain(&DAEMON, &message);
-    ExitCode::from(status)
+    running::answered(below, &question, |overview| print(overview, running::wants_json(below)))
 }
 
 fn arguments(verb: &str, matches: &ArgMatches) -> Value {
@@ -90,9 +70,9 @@ fn arguments(verb: &str, matches: &ArgMatches) -> Value {
     }
 }
 
-fn print(overview: &Value, output: Option<&String>) -> io::Result<()> {
+fn print(overview: &Value, as_json: bool) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    if output.is_some_and(|output| output == "json") {
+    if as_json {
         return writeln!(out, "{overview:#}");
     }
     let bundle = overview.get("bundle").unwrap_or(&Value::Null);

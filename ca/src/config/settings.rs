@@ -88,7 +88,7 @@ pub const SETTINGS: &[Setting] = &[
     ),
     Setting::new(
         "control.socket",
-        "Unix socket of `signet-ca authority` [default: control.sock in authority.state_dir]",
+        "Unix socket of `signet-ca authority` and `log-level` [default: control.sock in authority.state_dir]",
     ),
     Setting::known_as(
         "DEFAULT_WORKLOAD_CERT_TTL",

@@ -37,6 +37,8 @@ mod lifetimes;
 #[cfg(test)]
 mod metrics;
 #[cfg(test)]
+mod logs;
+#[cfg(test)]
 mod objects;
 #[cfg(test)]
 mod oidc;
