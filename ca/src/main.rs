@@ -10,7 +10,7 @@ use signet_ca::config::CaConfig;
 use signet_runtime::command::{self, EXIT_CONFIG, Invocation};
 use signet_runtime::config::Effective;
 use signet_runtime::shutdown::stop_signal;
-use signet_runtime::{Clock, Shutdown, tasks, telemetry};
+use signet_runtime::{Clock, Shutdown, open_files, tasks, telemetry};
 
 /// A certificate takes some two hundred allocations, most of them freed by the thread that made them, a few large.
 #[global_allocator]
@@ -35,6 +35,7 @@ fn main() -> ExitCode {
         Ok(logging) => logging,
         Err(error) => return fail(&format!("logging cannot be started: {error}"), EXIT_FAILURE),
     };
+    open_files::raise();
     let ran = run(config);
     let is_read = logging.finish();
     match ran {

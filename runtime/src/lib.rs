@@ -10,6 +10,7 @@ pub mod command;
 pub mod config;
 pub mod files;
 pub mod health;
+pub mod open_files;
 pub mod shutdown;
 pub mod tasks;
 pub mod telemetry;

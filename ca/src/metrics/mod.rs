@@ -121,6 +121,7 @@ struct Inner {
     sign: Histogram,
     key_refreshes: Family<ResultLabels, Counter>,
     connections: Gauge,
+    connections_max: Gauge,
     handshake_failures: Family<ReasonLabels, Counter>,
     record: Histogram,
     ledger: LedgerMetrics,
@@ -154,6 +155,7 @@ impl Default for Metrics {
             stages,
             key_refreshes: Family::default(),
             connections: Gauge::default(),
+            connections_max: Gauge::default(),
             handshake_failures: Family::default(),
             record,
             admission: AdmissionMetrics::default(),
@@ -216,6 +218,7 @@ impl Metrics {
         registry.register("signet_ca_stage_seconds", "Time spent in each stage of issuing", of.stages.clone());
         registry.register("signet_ca_key_refreshes", "Attempts to read the issuer's keys", of.key_refreshes.clone());
         registry.register("signet_ca_connections", "Connections open now", of.connections.clone());
+        registry.register("signet_ca_connections_max", "Most connections at once", of.connections_max.clone());
         registry.register(
             "signet_ca_handshake_failures",
             "Connections that ended before TLS was established",
@@ -305,6 +308,10 @@ impl Metrics {
     pub(crate) fn key_refreshes(&self, succeeded: bool) -> u64 {
         let result = if succeeded { "ok" } else { "failed" };
         self.inner.key_refreshes.get_or_create(&ResultLabels { result }).get()
+    }
+
+    pub(crate) fn connections_bounded(&self, most: usize) {
+        self.inner.connections_max.set(i64::try_from(most).unwrap_or(i64::MAX));
     }
 
     pub(crate) fn connection_opened(&self) {

@@ -4,6 +4,7 @@
 //! request is somebody's ([`peers`]), that small answers leave at once (`TCP_NODELAY`), and that whatever is asked, even
 //! what no service understands, is named and counted ([`entry`]). What is served is not known here.
 
+mod capacity;
 mod client_certificate;
 mod connection;
 mod entry;
@@ -22,7 +23,7 @@ use rustls::crypto::ring::default_provider;
 use rustls::server::NoServerSessionStorage;
 use signet_identity::KeyError;
 use signet_proto::istio_ca::istio_certificate_service_server::IstioCertificateServiceServer;
-use signet_runtime::Shutdown;
+use signet_runtime::{Shutdown, open_files};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -38,9 +39,6 @@ use entry::Entry;
 use peers::{Limits, Peers, Room};
 
 pub(crate) use peers::Connection;
-
-/// Most connections open at once; more wait in the operating system's queue.
-const CONNECTIONS_MAX: usize = 16_384;
 
 /// Most TLS handshakes under way at once, and those of one address; more wait.
 const HANDSHAKES_MAX: usize = 2_048;
@@ -107,8 +105,12 @@ impl Server {
         others: Routes,
         shutdown: Shutdown,
     ) -> Result<(), ServeError> {
+        let files = open_files::most();
+        let connections = capacity::connections(files);
+        capacity::tell(files, connections);
+        self.metrics.connections_bounded(connections);
         let peers = Peers::new(Limits {
-            connections: CONNECTIONS_MAX,
+            connections,
             handshakes: HANDSHAKES_MAX,
             handshakes_of_one: HANDSHAKES_OF_ONE_MAX,
             requests: REQUESTS_MAX,

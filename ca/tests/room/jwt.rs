@@ -9,6 +9,7 @@ use signet_ca::jwt::{AUDIENCE_MAX_BYTES, AUDIENCES_MAX};
 use signet_identity::{JwkSet, UnverifiedJws};
 use signet_proto::signet_ca::identity_client::IdentityClient;
 use signet_proto::signet_ca::{MintJwtRequest, MintJwtResponse};
+use tokio::task::JoinSet;
 use tonic::metadata::MetadataValue;
 use tonic::{Code, Request, Response, Status};
 
@@ -255,4 +256,29 @@ fn settings_that_cannot_be_kept_are_refused() {
     ] {
         check(&[("jwt.issuer", issuer)], "must be an https URL");
     }
+}
+
+#[tokio::test]
+async fn tokens_wait_their_turn_like_certificates_and_are_turned_away_like_them() {
+    let setup = minting().with("admission.in_flight", "1").with("admission.waiting", "0");
+    let lab = setup.start().await;
+    let client = IdentityClient::new(lab.channel().await);
+    let mut asking = JoinSet::new();
+    for _ in 0..100 {
+        let mut client = client.clone();
+        let mut request = Request::new(MintJwtRequest { audience: vec!["reports".to_owned()], validity_seconds: 60 });
+        let value: MetadataValue<_> = format!("Bearer {}", lab.token()).parse().unwrap();
+        request.metadata_mut().insert("authorization", value);
+        asking.spawn(async move { client.mint_jwt(request).await });
+    }
+    let outcomes = asking.join_all().await;
+    let shed: Vec<Status> = outcomes.into_iter().filter_map(Result::err).collect();
+    assert!(!shed.is_empty() && shed.len() < 100, "{}", shed.len());
+    for status in &shed {
+        assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
+        assert!(status.metadata().contains_key("grpc-retry-pushback-ms"));
+    }
+    let count = i64::try_from(shed.len()).unwrap();
+    assert_eq!(lab.metric("signet_ca_shed_total{reason=\"queue_full\"}").await, count);
+    assert_eq!(lab.metric("signet_ca_jwt_minted_total").await, 100 - count);
 }

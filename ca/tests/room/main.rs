@@ -45,6 +45,8 @@ mod oidc;
 #[cfg(test)]
 mod plugged_in;
 #[cfg(test)]
+mod open_files;
+#[cfg(test)]
 mod process;
 #[cfg(test)]
 mod reload;
@@ -66,6 +68,8 @@ mod serving;
 mod state_dir;
 #[cfg(test)]
 mod storm;
+#[cfg(test)]
+mod stopping;
 #[cfg(test)]
 mod tokens;
 #[cfg(test)]
