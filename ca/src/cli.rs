@@ -7,7 +7,7 @@ mod running;
 
 use signet_runtime::Daemon;
 
-use crate::config::SETTINGS;
+use crate::config::{ISTIO, SETTINGS};
 
 const EXAMPLES: &str = "\
   Serve with the settings of a file, on another address:

@@ -27,14 +27,15 @@ fn main() -> ExitCode {
         }
         Invocation::Verb(verb, matches) => return (verb.run)(&matches),
     };
-    let config = match CaConfig::read(layers) {
-        Ok((config, _)) => config,
+    let (config, effective) = match CaConfig::read(layers) {
+        Ok(read) => read,
         Err(error) => return fail(&error.to_string(), EXIT_CONFIG),
     };
     let logging = match telemetry::start(config.log.format, &config.log.level) {
         Ok(logging) => logging,
         Err(error) => return fail(&format!("logging cannot be started: {error}"), EXIT_FAILURE),
     };
+    effective.remarks.iter().for_each(|remark| tracing::warn!(%remark, "setting is passed over"));
     open_files::raise();
     let ran = run(config);
     let is_read = logging.finish();

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
-use crate::config::Effective;
+use crate::config::{Effective, Foreign};
 use crate::{ConfigError, Layers};
 
 /// Exit status of a daemon whose settings are wrong.
@@ -82,6 +82,8 @@ pub struct Daemon {
     pub examples: &'static str,
     /// All its settings.
     pub settings: &'static [Setting],
+    /// Environment names of another program that its users bring along.
+    pub foreign: &'static [Foreign],
     /// What it can do besides running and checking its settings.
     pub verbs: &'static [Verb],
 }
@@ -166,6 +168,9 @@ impl Daemon {
                 layers.environment(name, setting.key, environment(name));
             }
         }
+        for foreign in self.foreign {
+            layers.foreign(foreign, environment(foreign.name));
+        }
         for setting in self.settings {
             let value = matches.get_one::<String>(setting.key).cloned();
             layers.flag(&format!("--{}", setting.dashed()), setting.key, value);
@@ -174,8 +179,12 @@ impl Daemon {
     }
 
     /// Answers whether settings are good: those in force on stdout, or everything wrong with them on stderr and `wrong`
-    /// as status; [`EXIT_UNANSWERED`] when the file of settings could not be read, or stdout not be written.
+    /// as status; [`EXIT_UNANSWERED`] when the file of settings could not be read, or stdout not be written. Remarks go
+    /// to stderr.
     pub fn check(&self, read: Result<Effective, ConfigError>, wrong: u8) -> ExitCode {
+        if let Ok(effective) = &read {
+            effective.remarks.iter().for_each(|remark| complain(self, &remark.to_string()));
+        }
         let failed = match read.map(|effective| show(&effective)) {
             Ok(Ok(())) => return ExitCode::SUCCESS,
             Ok(Err(error)) => (format!("cannot write to stdout: {error}"), EXIT_UNANSWERED),
@@ -209,6 +218,7 @@ pub fn complain(daemon: &Daemon, message: &str) {
 mod tests {
     use super::*;
     use crate::Reader;
+    use crate::config::Heard;
 
     const DAEMON: Daemon = Daemon {
         name: "d",
@@ -216,8 +226,18 @@ mod tests {
         about: "a daemon",
         examples: "  d run",
         settings: &[Setting::known_as("A_B", "a.b_c", "text"), Setting::new("plain", "text")],
+        foreign: &[Foreign { name: "OLD", hear: hear_old }],
         verbs: &[Verb { command: || Command::new("look").arg(Arg::new("at")), run: |_| ExitCode::SUCCESS }],
     };
+
+    fn hear_old(value: &str) -> Heard {
+        match value {
+            "same" => Heard::Agreed,
+            "plain" => Heard::Means { key: "plain", value: "from old" },
+            "extra" => Heard::PassedOver("there is no extra"),
+            _ => Heard::Refused("that cannot be"),
+        }
+    }
 
     fn invoke(args: &[&str], environment: impl Fn(&str) -> Option<String>) -> Invocation {
         DAEMON.invocation(&DAEMON.command().try_get_matches_from([&["d"], args].concat()).unwrap(), environment)
@@ -243,6 +263,32 @@ mod tests {
         assert_eq!(read(&["--a-b-c", "x"], &[("A_B", "y")]), ["x flag --a-b-c", " default"]);
         assert_eq!(read(&["--a.b_c", "x", "--plain", "p"], &[]), ["x flag --a-b-c", "p flag --plain"]);
         assert_eq!(read(&[], &[("A_B", "y")]), ["y environment A_B", " default"]);
+    }
+
+    #[test]
+    fn a_foreign_name_is_heard_before_flags_and_never_passed_over_in_silence() {
+        let heard = |args: &[&str], value: &str| {
+            let layers = match invoke(args, |name| (name == "OLD").then(|| value.to_owned())) {
+                Invocation::Run(layers) => layers,
+                other => panic!("{other:?}"),
+            };
+            let mut reader = Reader::new(layers);
+            let plain = reader.optional::<String>("plain");
+            let ended = reader.finish(Some(()));
+            let told = match ended {
+                Ok(((), effective)) => effective.remarks.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                Err(error) => vec![error.to_string()],
+            };
+            (plain.unwrap_or_default(), told.join(""))
+        };
+        let told = |plain: &str, told: &str| (plain.to_owned(), told.to_owned());
+        assert_eq!(heard(&["run"], ""), told("", ""));
+        assert_eq!(heard(&["run"], "same"), told("", ""));
+        assert_eq!(heard(&["run"], "plain"), told("from old", ""));
+        assert_eq!(heard(&["run", "--plain", "flag"], "plain"), told("flag", ""));
+        assert_eq!(heard(&["run"], "extra"), told("", "environment OLD: `extra`: there is no extra"));
+        let refused = "configuration has 1 problem(s)\n  environment OLD: `else`: that cannot be";
+        assert_eq!(heard(&["run"], "else"), told("", refused));
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub(crate) const DAEMON: Daemon = Daemon {
   sds-agent check-config --config agent.toml
   sds-agent run --root-dir ./pod --ca-address localhost:15012 --admin-listen 127.0.0.1:0",
     settings: SETTINGS,
+    foreign: &[],
     verbs: &[],
 };
 

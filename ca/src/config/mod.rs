@@ -6,6 +6,7 @@
 mod admission;
 mod callers;
 mod federation;
+mod istio;
 mod jwt;
 mod kubernetes;
 mod ledger;
@@ -18,6 +19,7 @@ mod web;
 
 pub use callers::{CallersConfig, ClusterConfig, KeysConfig};
 pub use federation::{BundleEndpointConfig, FederationConfig};
+pub use istio::ISTIO;
 pub use jwt::JwtConfig;
 pub use kubernetes::KubernetesConfig;
 pub use oidc_callers::OidcConfig;

@@ -4,17 +4,37 @@ use std::time::Duration;
 
 use signet_runtime::Reader;
 
+use super::AuthorityConfig;
 use crate::authority::rotation::{GENERATIONS_MAX, Policy};
 
 /// Most life of which a successor may have to be prepared early, in percent: beyond it the next one would be due while
 /// this one is still young.
 const PREPARED_PERCENT_MAX: u32 = 80;
 
-/// Reads the section; `leaf_max` is the longest life of anything that is signed.
-pub(super) fn rotation(reader: &mut Reader, leaf_max: Option<Duration>) -> Option<Policy> {
+const PREPARE: &str = "authority.rotation.prepare_percent";
+const ACTIVATE: &str = "authority.rotation.activate_percent";
+
+/// Reads the section; `leaf_max` is the longest life of anything that is signed, by `authority`.
+pub(super) fn rotation(
+    reader: &mut Reader,
+    leaf_max: Option<Duration>,
+    authority: Option<&AuthorityConfig>,
+) -> Option<Policy> {
+    let are_set = [PREPARE, ACTIVATE].map(|key| reader.is_set(key));
+    let policy = policy(reader, leaf_max)?;
+    if let Some(root_ttl) = authority.map(|authority| authority.root_ttl) {
+        match policy.automatic {
+            true => check(reader, &policy, root_ttl, are_set),
+            false => check_by_hand(reader, &policy, root_ttl),
+        }
+    }
+    Some(policy)
+}
+
+fn policy(reader: &mut Reader, leaf_max: Option<Duration>) -> Option<Policy> {
     let automatic = reader.or("authority.rotation.automatic", "true");
-    let prepare = percent(reader, "authority.rotation.prepare_percent", "20", 90);
-    let activate = percent(reader, "authority.rotation.activate_percent", "10", 80);
+    let prepare = percent(reader, PREPARE, "20", 90);
+    let activate = percent(reader, ACTIVATE, "10", 80);
     let acknowledged = percent(reader, "authority.rotation.acknowledged_percent", "100", 100);
     // These may be zero: where every agent watches, nobody else has to be waited for.
     let min_wait: Option<Duration> = reader.or("authority.rotation.min_wait", "24h");
@@ -22,7 +42,11 @@ pub(super) fn rotation(reader: &mut Reader, leaf_max: Option<Duration>) -> Optio
     let keep_old: Option<Duration> = reader.or("authority.rotation.keep_old", "24h");
     let renewal_spread: Option<Duration> = reader.or("authority.rotation.renewal_spread", "10m");
     if activate >= prepare && activate.is_some() {
-        reader.refuse("authority.rotation.activate_percent", "must be less than `authority.rotation.prepare_percent`");
+        reader.refuse(ACTIVATE, "must be less than `authority.rotation.prepare_percent`");
+    }
+    if renewal_spread > leaf_max && leaf_max.is_some() {
+        let message = "must not be longer than the longest of `leaf.max_ttl` and `serving.ttl`";
+        reader.refuse("authority.rotation.renewal_spread", message);
     }
     if min_wait > deadline && deadline.is_some() {
         reader.refuse("authority.rotation.min_wait", "must not be longer than `authority.rotation.deadline`");
@@ -41,7 +65,7 @@ pub(super) fn rotation(reader: &mut Reader, leaf_max: Option<Duration>) -> Optio
 }
 
 /// Refuses what could never work: roots too short for the certificates and the waits that are asked for.
-pub(super) fn check(reader: &mut Reader, policy: &Policy, root_ttl: Duration) {
+fn check(reader: &mut Reader, policy: &Policy, root_ttl: Duration, are_set: [bool; 2]) {
     let uncut = policy.leaf_max.saturating_add(policy.slack());
     let early = uncut.saturating_add(policy.deadline);
     if early > root_ttl / 100 * PREPARED_PERCENT_MAX {
@@ -56,6 +80,7 @@ pub(super) fn check(reader: &mut Reader, policy: &Policy, root_ttl: Duration) {
         reader.refuse("authority.root_ttl", message);
         return;
     }
+    check_percents(reader, policy, root_ttl, are_set);
     let trusted = uncut.saturating_add(policy.keep_old);
     let signing = root_ttl.saturating_sub(policy.activate_before(root_ttl));
     let at_once = trusted.as_secs().div_ceil(signing.as_secs().max(1)).saturating_add(2);
@@ -67,6 +92,38 @@ pub(super) fn check(reader: &mut Reader, policy: &Policy, root_ttl: Duration) {
             hours(signing),
         );
         reader.refuse("authority.rotation.keep_old", message);
+    }
+}
+
+/// Refuses shares of life that somebody chose and that would never decide anything, as something else comes first.
+fn check_percents(reader: &mut Reader, policy: &Policy, root_ttl: Duration, are_set: [bool; 2]) {
+    let (prepares, activates) = (policy.prepare_before(root_ttl), policy.activate_before(root_ttl));
+    let chosen = [(PREPARE, policy.prepare_percent, prepares), (ACTIVATE, policy.activate_percent, activates)];
+    for ((key, percent, really), _) in chosen.into_iter().zip(are_set).filter(|(_, is_set)| *is_set) {
+        let Ok(percent) = u32::try_from(percent) else { continue };
+        let share = root_ttl / 100 * percent;
+        // A share is cut to whole milliseconds.
+        if share + Duration::from_secs(1) < really {
+            let message = format!(
+                "{percent} % of a root of {} would never be waited for: so that no certificate is cut, it happens {} \
+                 before the end; leave it out, or make `authority.root_ttl` longer or certificates shorter",
+                hours(root_ttl),
+                hours(really),
+            );
+            reader.refuse(key, message);
+        }
+    }
+}
+
+/// Refuses lives that every root, also a new one, would cut.
+fn check_by_hand(reader: &mut Reader, policy: &Policy, root_ttl: Duration) {
+    if policy.leaf_max > root_ttl {
+        let message = format!(
+            "a root of {} is shorter than the {} of the longest of `leaf.max_ttl` and `serving.ttl`",
+            hours(root_ttl),
+            hours(policy.leaf_max),
+        );
+        reader.refuse("authority.root_ttl", message);
     }
 }
 

@@ -62,11 +62,7 @@ pub(super) fn all(reader: &mut Reader) -> Option<CaConfig> {
     let admission = admission(reader);
     let leaf_max = leaf.as_ref().zip(serving.as_ref()).map(|(leaf, serving)| leaf.max_ttl.max(serving.ttl));
     let control_socket = control_socket(reader, authority.as_ref());
-    let rotation = rotation::rotation(reader, leaf_max);
-    if let Some((policy, authority)) = rotation.as_ref().zip(authority.as_ref()).filter(|(policy, _)| policy.automatic)
-    {
-        rotation::check(reader, policy, authority.root_ttl);
-    }
+    let rotation = rotation::rotation(reader, leaf_max, authority.as_ref());
     let connections = connections(reader);
     Some(CaConfig {
         trust_domain: trust_domain?,
@@ -143,8 +139,12 @@ fn control_socket(reader: &mut Reader, authority: Option<&AuthorityConfig>) -> O
 }
 
 fn leaf(reader: &mut Reader) -> Option<Profile> {
+    let is_default_set = reader.is_set("leaf.default_ttl");
     let default_ttl = duration(reader, "leaf.default_ttl", "24h");
     let max_ttl = duration(reader, "leaf.max_ttl", "2160h");
+    if is_default_set && default_ttl > max_ttl && max_ttl.is_some() {
+        reader.refuse("leaf.default_ttl", "must not be longer than `leaf.max_ttl`");
+    }
     let over_max = reader.parsed_or("leaf.over_max", "clamp");
     let keys: Option<Vec<KeyKind>> = list(reader, "leaf.keys", "P-256,P-384,RSA");
     if keys.as_ref().is_some_and(Vec::is_empty) {

@@ -15,7 +15,11 @@ use signet_runtime::ConfigError;
 use signet_testkit::{TempDir, TokenIssuer, temp_dir};
 
 /// Reads a command line with a file (`FILE`), the issuer's keys (`JWKS`) and an environment.
-fn read(toml: &str, flags: &[&str], environment: &[(&str, &str)]) -> (Result<CaConfig, ConfigError>, TempDir) {
+pub(crate) fn read(
+    toml: &str,
+    flags: &[&str],
+    environment: &[(&str, &str)],
+) -> (Result<CaConfig, ConfigError>, TempDir) {
     let dir = temp_dir();
     fs::write(dir.path().join("jwks.json"), TokenIssuer::es256().jwks_json()).unwrap();
     let place = |text: &str| text.replace("DIR", dir.path().to_str().unwrap());
@@ -30,14 +34,14 @@ fn read(toml: &str, flags: &[&str], environment: &[(&str, &str)]) -> (Result<CaC
     (CaConfig::read(DAEMON.layers(run, lookup)).map(|(config, _)| config), dir)
 }
 
-const LEAST: &str = "[tokens]\nissuer = 'k8s'\njwks_file = 'DIR/jwks.json'\n";
+pub(crate) const LEAST: &str = "[tokens]\nissuer = 'k8s'\njwks_file = 'DIR/jwks.json'\n";
 
-fn good(toml: &str, flags: &[&str], environment: &[(&str, &str)]) -> CaConfig {
+pub(crate) fn good(toml: &str, flags: &[&str], environment: &[(&str, &str)]) -> CaConfig {
     read(&format!("{LEAST}{toml}"), flags, environment).0.unwrap()
 }
 
 /// What was told, without directories.
-fn problems(toml: &str, flags: &[&str], environment: &[(&str, &str)]) -> Vec<String> {
+pub(crate) fn problems(toml: &str, flags: &[&str], environment: &[(&str, &str)]) -> Vec<String> {
     let (result, dir) = read(toml, flags, environment);
     let error = result.expect_err("there should be problems");
     error.problems.iter().map(|p| p.to_string().replace(dir.path().to_str().unwrap(), "DIR")).collect()
@@ -80,13 +84,13 @@ fn istios_environment_is_honoured_and_flags_win() {
         ("POD_NAMESPACE", "mesh"),
         ("TOKEN_AUDIENCES", "istio-ca, vault"),
         ("ROOT_CA_DIR", "/etc/cacerts"),
-        ("CITADEL_SELF_SIGNED_CA_CERT_TTL", "1h0m0s"),
+        ("CITADEL_SELF_SIGNED_CA_CERT_TTL", "48h0m0s"),
         ("CITADEL_SELF_SIGNED_ROOT_CERT_GRACE_PERIOD_PERCENTILE", "35"),
         ("DEFAULT_WORKLOAD_CERT_TTL", "12h"),
         ("MAX_WORKLOAD_CERT_TTL", "48h0m0s"),
         ("ISTIOD_CUSTOM_HOST", "a.example.org,istiod.mesh.svc"),
     ];
-    // A root of an hour is too short to rotate with certificates of two days.
+    // A root of two days is too short to rotate with certificates of two days.
     let by_hand = "[authority]\nrotation.automatic = false\n";
     let config = good(by_hand, &["--leaf.default_ttl", "10m"], &environment);
     assert_eq!(config.trust_domain.as_str(), "example.org");
@@ -94,7 +98,7 @@ fn istios_environment_is_honoured_and_flags_win() {
     assert_eq!(config.callers.primary.rules.tokens.audiences, ["istio-ca", "vault"]);
     let (dir, state_dir) = ("/etc/cacerts".into(), "/var/lib/signet-ca".into());
     assert_eq!(config.authority.source, AuthoritySource::PluggedInIfThere { dir, state_dir });
-    assert_eq!(config.authority.root_ttl, Duration::from_secs(3600));
+    assert_eq!(config.authority.root_ttl, Duration::from_secs(48 * 3600));
     assert_eq!((config.rotation.automatic, config.rotation.prepare_percent), (false, 35));
     assert_eq!(config.leaf.default_ttl, Duration::from_secs(600));
     assert_eq!(config.leaf.max_ttl, Duration::from_secs(48 * 3600));
@@ -188,7 +192,34 @@ fn roots_and_waits_that_could_never_work_together_are_refused_with_the_reason() 
     check("authority.rotation.min_wait = '49h'", "must not be longer than `authority.rotation.deadline`");
     let (result, _dir) = read(&format!("tokens.issuer = 'k8s'\ntokens.jwks_file = 'DIR/jwks.json'\n{day}"), &[], &[]);
     result.expect("short certificates make short roots possible");
-    good("[authority]\nroot_ttl = '24h'\nrotation.automatic = false", &[], &[]);
+    let by_hand = "authority.rotation.automatic = false\n";
+    check(
+        &format!("{by_hand}{short}leaf.max_ttl = '2401h'"),
+        "`authority.root_ttl` (DIR/ca.toml:4): a root of 2400h is",
+    );
+    check(&format!("{by_hand}{day}serving.ttl = '25h'").replace("serving.ttl = '1h'\n", ""), "shorter than the 25h of");
+    good(&format!("{by_hand}{short}").replace("authority.", "").replacen("r", "[authority]\nr", 1), &[], &[]);
+}
+
+#[test]
+fn lives_and_grace_periods_that_would_never_be_had_are_refused() {
+    let check = |settings: &str, wanted: &str| {
+        check_problem(&format!("tokens.jwks_file = 'DIR/jwks.json'\n{settings}"), wanted);
+    };
+    check("leaf.default_ttl = '2161h'", "`leaf.default_ttl` (DIR/ca.toml:3): must not be longer than `leaf.max_ttl`");
+    let days = "leaf.max_ttl = '240h'\nauthority.root_ttl = '1000h'\n";
+    let prepare = |percent: u32| format!("{days}authority.rotation.prepare_percent = {percent}");
+    check(&prepare(20), "`authority.rotation.prepare_percent` (DIR/ca.toml:5): 20 % of a root of 1000h would never be");
+    check(&prepare(20), "it happens 312h before the end");
+    let activate = format!("{}\nauthority.rotation.activate_percent = 26", prepare(32));
+    check(&activate, "`authority.rotation.activate_percent` (DIR/ca.toml:6): 26 % of a root of 1000h");
+    check(
+        "authority.rotation.renewal_spread = '2161h'",
+        "`authority.rotation.renewal_spread` (DIR/ca.toml:3): must not",
+    );
+    good("[leaf]\nmax_ttl = '1h'", &[], &[]);
+    let rotation = "[authority]\nroot_ttl = '1000h'\nrotation.prepare_percent = 32\nrotation.activate_percent = 27\n";
+    good(&format!("{rotation}[leaf]\nmax_ttl = '240h'"), &[], &[]);
 }
 
 #[test]

@@ -13,9 +13,10 @@ async fn still(setup: Setup) -> Lab {
     setup.with_clock(Clock::manual(now().unix_millis())).start().await
 }
 
-/// Settings under which nothing replaces a root that ends.
+/// Settings under which a root ends after an hour, and nothing replaces it.
 fn by_hand() -> Setup {
-    Setup::new().with("authority.rotation.automatic", "false")
+    let setup = Setup::new().with("authority.rotation.automatic", "false").with("authority.root_ttl", "'1h'");
+    setup.with("leaf.max_ttl", "'1h'").with("serving.ttl", "'1h'")
 }
 
 /// Seconds from now to the end of a certificate for which `asked` was asked.
@@ -65,7 +66,7 @@ async fn a_certificate_begins_two_minutes_before_its_issue() {
 
 #[tokio::test]
 async fn no_certificate_outlives_its_issuer() {
-    let lab = still(by_hand().with("authority.root_ttl", "'1h'")).await;
+    let lab = still(by_hand()).await;
     assert_eq!(granted(&lab, 86_400).await, 3600);
     lab.setup.clock.advance(Duration::from_secs(3000));
     assert_eq!(granted(&lab, 86_400).await, 600);
@@ -74,7 +75,7 @@ async fn no_certificate_outlives_its_issuer() {
 
 #[tokio::test]
 async fn an_issuer_that_has_expired_signs_nothing_and_is_not_ready() {
-    let lab = still(by_hand().with("authority.root_ttl", "'1h'")).await;
+    let lab = still(by_hand()).await;
     lab.wait_ready().await;
     lab.setup.clock.advance(HOUR + Duration::from_secs(1));
     let status = lab.ask(&lab.token(), &any_csr(), 60).await.unwrap_err();

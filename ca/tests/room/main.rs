@@ -19,6 +19,8 @@ mod impersonation;
 #[cfg(test)]
 mod issuing;
 #[cfg(test)]
+mod istio_names;
+#[cfg(test)]
 mod jwt;
 #[cfg(test)]
 mod keys;
@@ -35,17 +37,17 @@ mod ledger;
 #[cfg(test)]
 mod lifetimes;
 #[cfg(test)]
-mod metrics;
-#[cfg(test)]
 mod logs;
+#[cfg(test)]
+mod metrics;
 #[cfg(test)]
 mod objects;
 #[cfg(test)]
 mod oidc;
 #[cfg(test)]
-mod plugged_in;
-#[cfg(test)]
 mod open_files;
+#[cfg(test)]
+mod plugged_in;
 #[cfg(test)]
 mod process;
 #[cfg(test)]
@@ -67,9 +69,9 @@ mod serving;
 #[cfg(test)]
 mod state_dir;
 #[cfg(test)]
-mod storm;
-#[cfg(test)]
 mod stopping;
+#[cfg(test)]
+mod storm;
 #[cfg(test)]
 mod tokens;
 #[cfg(test)]

@@ -23,6 +23,8 @@ pub struct Layers {
     /// Where each of the tables of one name stands.
     pub(super) tables: BTreeMap<String, Vec<Origin>>,
     pub(super) problems: Vec<Problem>,
+    /// What is no problem and still should not be overlooked.
+    pub(super) remarks: Vec<Problem>,
     /// Whether a file could not be read, so that nobody knows what it says.
     pub(super) unread: bool,
 }
@@ -67,7 +69,7 @@ impl Layers {
         }
     }
 
-    fn set(&mut self, key: &str, value: Value, origin: Origin) {
+    pub(super) fn set(&mut self, key: &str, value: Value, origin: Origin) {
         self.settings.insert(key.to_owned(), (value, origin));
     }
 

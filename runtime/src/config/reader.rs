@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Deref;
 use std::str::FromStr;
 
 use super::layers::{Layers, table_key};
@@ -63,7 +64,20 @@ pub struct EffectiveSetting {
 }
 
 /// The settings in force, in the order in which they were read.
-pub type Effective = Vec<EffectiveSetting>;
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Effective {
+    settings: Vec<EffectiveSetting>,
+    /// What is allowed and still should not be overlooked.
+    pub remarks: Vec<Problem>,
+}
+
+impl Deref for Effective {
+    type Target = [EffectiveSetting];
+
+    fn deref(&self) -> &[EffectiveSetting] {
+        &self.settings
+    }
+}
 
 /// Reads settings by key and remembers what it was asked for.
 #[derive(Debug)]
@@ -80,8 +94,9 @@ pub struct Reader {
 impl Reader {
     /// A reader over `layers`.
     pub fn new(layers: Layers) -> Self {
-        let Layers { settings, tables, problems, unread } = layers;
-        Self { settings, tables, places: BTreeMap::new(), problems, unread, effective: Vec::new() }
+        let Layers { settings, tables, problems, remarks, unread } = layers;
+        let effective = Effective { settings: Vec::new(), remarks };
+        Self { settings, tables, places: BTreeMap::new(), problems, unread, effective }
     }
 
     /// The tables written as `[[name]]`, in order: what the keys of each begin with, to be followed by a dot. Only a
@@ -152,6 +167,11 @@ impl Reader {
         self.parsed(key)
     }
 
+    /// Whether `key` was set by anybody and not yet read.
+    pub fn is_set(&self, key: &str) -> bool {
+        self.settings.contains_key(key)
+    }
+
     /// Notes a problem with `key`, a setting's or a table's, that only the caller can see, such as two settings that do
     /// not go together.
     pub fn refuse(&mut self, key: &str, message: impl Into<String>) {
@@ -192,7 +212,7 @@ impl Reader {
             Some((value, origin)) => (value.to_string(), origin.clone()),
             None => (String::new(), Origin::Default),
         };
-        self.effective.push(EffectiveSetting { key: key.to_owned(), value, origin });
+        self.effective.settings.push(EffectiveSetting { key: key.to_owned(), value, origin });
         found
     }
 
