@@ -160,8 +160,13 @@ impl App {
             health: &health,
         };
         let federation = Federation::open(config.federation, around).await?;
-        let around =
-            kubernetes::Surroundings { authority: current.clone(), clock: &clock, metrics: &metrics, health: &health };
+        let around = kubernetes::Surroundings {
+            authority: current.clone(),
+            overview: authority.overview(),
+            clock: &clock,
+            metrics: &metrics,
+            health: &health,
+        };
         let mut kubernetes = Parts::new(config.kubernetes, &config.callers, around).await?;
         let mut all_links = kubernetes.take_links();
         all_links.extend(links);

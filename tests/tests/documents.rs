@@ -106,6 +106,7 @@ const SHOWN_LATER: &[&str] = &[
     "signet_ca_federation_token_keys",
     "signet_ca_authority_directory_in_force",
     "signet_ca_authority_reloads_total",
+    "signet_ca_events_total",
     "signet_ca_handshake_failures_total",
     "signet_ca_jwt_key_changes_total",
     "signet_ca_jwt_keys",

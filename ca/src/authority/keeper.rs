@@ -101,6 +101,11 @@ impl Keeper {
         self.authority.subscribe()
     }
 
+    /// What an operator sees of it.
+    pub(crate) fn overview(&self) -> watch::Receiver<Arc<Overview>> {
+        self.overview.subscribe()
+    }
+
     /// Who has which bundle.
     pub fn acknowledgements(&self) -> &Acknowledgements {
         &self.acknowledgements

@@ -32,6 +32,8 @@ pub struct KubernetesConfig {
     pub replica: String,
     /// The Lease by which one replica leads; without one this process is alone.
     pub lease: Option<String>,
+    /// Whether events are written about what operators should see.
+    pub events: bool,
     /// What is published as ConfigMaps.
     pub config_maps: Option<ConfigMapsConfig>,
 }
@@ -63,15 +65,17 @@ pub(super) fn kubernetes(reader: &mut Reader, namespace: Option<&str>) -> Option
     let replica = name(reader, "kubernetes.replica", "signet-ca");
     let elect: Option<bool> = reader.or("kubernetes.elect", "true");
     let lease = name(reader, "kubernetes.lease", "signet-ca");
+    let events: Option<bool> = reader.or("kubernetes.events", "true");
     let config_maps = config_maps(reader);
     let (request_timeout, replica, elect, lease) = (request_timeout?, replica?, elect?, lease?);
-    let (config_maps, namespace) = (config_maps?, namespace?.to_owned());
+    let (events, config_maps, namespace) = (events?, config_maps?, namespace?.to_owned());
     let config = connection?.map(|connection| KubernetesConfig {
         connection,
         request_timeout,
         namespace,
         replica,
         lease: elect.then_some(lease),
+        events,
         config_maps,
     });
     Some(config)

@@ -159,6 +159,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting::known_as("POD_NAME", "kubernetes.replica", "What this replica is called [default: signet-ca]"),
     Setting::new("kubernetes.elect", "One replica leads, by a Lease; off for a single process [default: true]"),
     Setting::new("kubernetes.lease", "Name of the Lease [default: signet-ca]"),
+    Setting::new("kubernetes.events", "Write events about this replica's pod [default: true]"),
     Setting::new("publish.config_maps", "Publish the roots as ConfigMaps [default: true]"),
     Setting::known_as(
         "PILOT_CA_CERT_CONFIGMAP",

@@ -7,6 +7,7 @@
 //! [`Knowledge`] is how decisions ask: the view first, then a moment of patience, then the API server itself.
 
 pub mod api;
+mod events;
 mod issuer;
 mod knowledge;
 mod lease;

@@ -8,8 +8,9 @@ use signet_runtime::{Clock, Health, HealthHandle, Shutdown, Tasks};
 use tokio::sync::watch;
 
 use super::api::{ApiClient, ConnectError};
+use super::events::{Announcer, Replica, Watched};
 use super::{Around, Elector, Holder, IssuerDocuments, Leadership, LeaseTimes, Pace, Publisher, Watches, watch_views};
-use crate::authority::Authority;
+use crate::authority::{Authority, Overview};
 use crate::callers::{ClusterLink, ClusterLinks};
 use crate::config::{CallersConfig, ClusterConfig, KubernetesConfig};
 use crate::metrics::Metrics;
@@ -33,6 +34,7 @@ pub enum KubernetesError {
 pub struct Parts {
     elector: Option<Elector>,
     publisher: Option<Publisher>,
+    announcer: Option<Announcer>,
     watches: Vec<Watches>,
     links: ClusterLinks,
 }
@@ -41,6 +43,8 @@ pub struct Parts {
 pub struct Surroundings<'a> {
     /// Whose roots are published.
     pub authority: watch::Receiver<Arc<Authority>>,
+    /// What becomes of its keys.
+    pub overview: watch::Receiver<Arc<Overview>>,
     /// Tells the time.
     pub clock: &'a Clock,
     /// What is told.
@@ -93,6 +97,9 @@ impl Parts {
         if let Some(publisher) = self.publisher {
             tasks.start("publishing", publisher.run(shutdown.clone()));
         }
+        if let Some(announcer) = self.announcer {
+            tasks.start("events", announcer.run(shutdown.clone()));
+        }
     }
 
     fn link(
@@ -125,7 +132,7 @@ impl Parts {
         cluster: &str,
         around: Surroundings<'_>,
     ) -> Result<(), KubernetesError> {
-        let Surroundings { authority, clock, metrics, health } = around;
+        let Surroundings { authority, overview, clock, metrics, health } = around;
         let leadership = match &config.lease {
             None => Leadership::alone(),
             Some(lease) => {
@@ -137,6 +144,18 @@ impl Parts {
                 leadership
             }
         };
+        if config.events {
+            let watched = Watched {
+                authority: authority.clone(),
+                overview,
+                leadership: leadership.clone(),
+                view: self.links.get(cluster).and_then(|link| link.view.clone()),
+                clock: clock.clone(),
+                metrics: metrics.clone(),
+            };
+            let replica = Replica { namespace: config.namespace, name: config.replica };
+            self.announcer = Some(Announcer::new(client.clone(), replica, watched));
+        }
         self.publisher = config.config_maps.map(|config_maps| {
             let around = Around {
                 cluster,

@@ -5,6 +5,7 @@
 mod admission;
 mod authentication;
 mod authority;
+mod events;
 mod expiry;
 mod federation;
 mod grpc;
@@ -13,11 +14,13 @@ mod kubernetes;
 mod ledger;
 mod log;
 mod plain;
+mod refusals;
 mod web;
 
 pub use admission::AdmissionMetrics;
 pub use authentication::Verdict;
 pub use authority::AuthorityMetrics;
+pub use events::EventMetrics;
 pub(crate) use federation::{FederationMetrics, FetchOutcome};
 pub(crate) use grpc::{GrpcCall, GrpcMethod, MethodLabels};
 pub(crate) use jwt::{JwtMetrics, KeyChange};
@@ -26,6 +29,7 @@ pub(crate) use kubernetes::{PublishMetrics, WatchMetrics};
 pub use ledger::LedgerMetrics;
 pub(crate) use web::{WebEndpoint, WebMetrics};
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,6 +49,7 @@ use authentication::Authentications;
 use expiry::Expiry;
 use grpc::GrpcMetrics;
 use plain::PlainCounter;
+use refusals::Refusals;
 
 /// Upper bounds of latency buckets, in seconds: from a quarter of a millisecond's fraction to a stalled request.
 const LATENCY_BUCKETS_SECS: [f64; 13] =
@@ -113,7 +118,8 @@ struct Inner {
     federation: FederationMetrics,
     jwt: JwtMetrics,
     web: WebMetrics,
-    refusals: Family<ReasonLabels, Counter>,
+    refusals: Refusals,
+    events: EventMetrics,
     authentications: Authentications,
     stages: Family<StageLabels, Histogram>,
     authenticate: Histogram,
@@ -147,7 +153,8 @@ impl Default for Metrics {
             federation: FederationMetrics::default(),
             jwt: JwtMetrics::default(),
             web: WebMetrics::default(),
-            refusals: Family::default(),
+            refusals: Refusals::default(),
+            events: EventMetrics::default(),
             authentications: Authentications::default(),
             authenticate,
             csr,
@@ -213,7 +220,8 @@ impl Metrics {
 
     fn register_own(&self, registry: &mut Registry) {
         let of = &self.inner;
-        registry.register("signet_ca_refusals", "Requests refused, by reason", of.refusals.clone());
+        of.refusals.register(registry);
+        of.events.register(registry);
         of.authentications.register(registry);
         registry.register("signet_ca_stage_seconds", "Time spent in each stage of issuing", of.stages.clone());
         registry.register("signet_ca_key_refreshes", "Attempts to read the issuer's keys", of.key_refreshes.clone());
@@ -263,8 +271,9 @@ impl Metrics {
 
     /// A request was refused.
     pub fn refused(&self, error: &IssueError) {
-        self.inner.refusals.get_or_create(&ReasonLabels { reason: error.reason() }).inc();
-        if let IssueError::Shed(_) = error {
+        let is_shed = matches!(error, IssueError::Shed(_));
+        self.inner.refusals.count(error.reason(), is_shed);
+        if is_shed {
             // It was neither refused for what it is nor failed at.
             return;
         }
@@ -272,6 +281,16 @@ impl Metrics {
             Some(error) => self.inner.sign_errors.get_or_create(&SignErrorLabels { error }).increment(),
             None => self.inner.authentication_failures.increment(),
         }
+    }
+
+    /// Requests refused since the start for what they were, by reason.
+    pub(crate) fn refused_by_reason(&self) -> BTreeMap<&'static str, u64> {
+        self.inner.refusals.by_reason()
+    }
+
+    /// What becomes of events.
+    pub(crate) fn events(&self) -> &EventMetrics {
+        &self.inner.events
     }
 
     /// A credential was judged.

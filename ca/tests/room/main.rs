@@ -7,6 +7,8 @@ mod config;
 #[cfg(test)]
 mod door;
 #[cfg(test)]
+mod events;
+#[cfg(test)]
 mod federation;
 #[cfg(test)]
 mod headers;

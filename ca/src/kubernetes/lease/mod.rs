@@ -7,6 +7,7 @@
 mod record;
 
 pub use record::Holder;
+pub(super) use record::micro_time;
 
 use std::convert::Infallible;
 use std::time::Duration;

@@ -122,7 +122,7 @@ impl Record {
 }
 
 /// A `MicroTime` of Kubernetes.
-fn micro_time(time: SystemTime) -> String {
+pub(in crate::kubernetes) fn micro_time(time: SystemTime) -> String {
     let format = format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]Z");
     OffsetDateTime::from(time).format(&format).unwrap_or_else(|_| "1970-01-01T00:00:00.000000Z".to_owned())
 }
