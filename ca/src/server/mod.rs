@@ -65,6 +65,8 @@ pub enum ServeError {
 pub(crate) struct Server {
     listener: TcpListener,
     tls: TlsAcceptor,
+    /// Most of them at once.
+    connections: usize,
     /// How long a connection may live.
     age_max: Option<Duration>,
     metrics: Metrics,
@@ -91,7 +93,11 @@ impl Server {
             builder.with_no_client_auth().with_cert_resolver(certificate)
         };
         config.alpn_protocols = vec![b"h2".to_vec()];
-        Ok(Self { listener, tls: TlsAcceptor::from(Arc::new(config)), age_max, metrics })
+        let files = open_files::most();
+        let connections = capacity::connections(files);
+        capacity::tell(files, connections);
+        metrics.connections_bounded(connections);
+        Ok(Self { listener, tls: TlsAcceptor::from(Arc::new(config)), connections, age_max, metrics })
     }
 
     pub(crate) fn address(&self) -> io::Result<SocketAddr> {
@@ -105,12 +111,8 @@ impl Server {
         others: Routes,
         shutdown: Shutdown,
     ) -> Result<(), ServeError> {
-        let files = open_files::most();
-        let connections = capacity::connections(files);
-        capacity::tell(files, connections);
-        self.metrics.connections_bounded(connections);
         let peers = Peers::new(Limits {
-            connections,
+            connections: self.connections,
             handshakes: HANDSHAKES_MAX,
             handshakes_of_one: HANDSHAKES_OF_ONE_MAX,
             requests: REQUESTS_MAX,

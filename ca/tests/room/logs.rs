@@ -4,17 +4,19 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use serde_json::Value;
-use signet_identity::{PrivateKey, csr};
+use serde_json::{Value, json};
+use signet_identity::{PrivateKey, csr, pem};
+use signet_proto::istio_ca::istio_certificate_service_client::IstioCertificateServiceClient;
 use signet_proto::signet_ca::MintJwtRequest;
 use signet_proto::signet_ca::identity_client::IdentityClient;
-use signet_testkit::TempDir;
+use signet_testkit::{TempDir, TokenIssuer};
 use tonic::Request;
 use tonic::metadata::MetadataValue;
+use tonic::transport::Identity;
 
 use crate::kubernetes::{cluster, setup, token};
-use crate::lab::{HOUR, Setup, WEB, now};
-use crate::process::{Program, address, ask, channel};
+use crate::lab::{HOUR, Setup, WEB, bare_request, now};
+use crate::process::{Program, address, ask, connect, tls};
 
 /// Text that must not be found, in pieces that a log line could hold.
 struct Secrets(Vec<String>);
@@ -56,22 +58,38 @@ impl Secrets {
 /// Runs a server that logs everything, has it issue, mint, renew its knowledge and refuse, and reads what it said.
 async fn check_mode(mode: &str) {
     let cluster = cluster().await;
-    let setup = setup(&cluster).with("tokens.mode", &format!("{mode:?}")).with("jwt.enabled", "true");
+    let ci = TokenIssuer::es256().named("https://ci.example");
+    let setup = setup(&cluster)
+        .with("tokens.mode", &format!("{mode:?}"))
+        .with("authenticators", "['kubernetes', 'oidc', 'client-certificate']")
+        .with("jwt.enabled", "true");
+    fs::write(setup.path("ci.json"), ci.jwks_json()).unwrap();
+    let table = "[{ issuer = 'https://ci.example', audiences = ['signet'], path = '/ci/{sub}', jwks_file = CI }]";
+    let table = table.replace("CI", &format!("{:?}", setup.path("ci.json")));
+    let setup = setup.with("oidc_callers", &table);
     let mut program = Program::of(&setup, &["--log.level", "trace"]);
     let listen = address(&program.wait_for("serving"), "listen");
     let root = fs::read_to_string(setup.path("state/root-cert.pem")).unwrap();
-    let csr = csr::create(&PrivateKey::generate_p256().unwrap(), &WEB.parse().unwrap()).unwrap();
+    let key = PrivateKey::generate_p256().unwrap();
+    let csr = csr::create(&key, &WEB.parse().unwrap()).unwrap();
     let (good, forged) = (token(&cluster), setup.issuer.token("shop", "web", now(), HOUR));
     crate::lab::eventually("the pods are known", async || ask(listen, &root, &good, &csr).await.is_ok()).await;
+    let chain = ask(listen, &root, &good, &csr).await.unwrap();
+    let end = now().unix_secs() + 600;
+    let foreign = ci.sign(&json!({ "iss": "https://ci.example", "aud": "signet", "sub": "job", "exp": end }));
+    ask(listen, &root, &foreign, &csr).await.unwrap();
+    let held = tls(&root).identity(Identity::from_pem(&chain[0], pem::encode("PRIVATE KEY", &key.to_pkcs8())));
+    let mut renewing = IstioCertificateServiceClient::new(connect(listen, held).await);
+    renewing.create_certificate(bare_request(&csr, 60)).await.unwrap();
     ask(listen, &root, &forged, &csr).await.unwrap_err();
     ask(listen, &root, &good, &csr.replace('A', "B")).await.unwrap_err();
     let mut minting = Request::new(MintJwtRequest { audience: vec!["reports".to_owned()], validity_seconds: 60 });
     let bearer: MetadataValue<_> = format!("Bearer {good}").parse().unwrap();
     minting.metadata_mut().insert("authorization", bearer);
-    let minted = IdentityClient::new(channel(listen, &root).await).mint_jwt(minting).await.unwrap().into_inner();
+    let minted = IdentityClient::new(connect(listen, tls(&root)).await).mint_jwt(minting).await.unwrap().into_inner();
 
     let mut secrets = Secrets(Vec::new());
-    for token in [&good, &forged, &minted.token] {
+    for token in [&good, &forged, &foreign, &minted.token] {
         secrets.token(token);
     }
     secrets.token(&fs::read_to_string(setup.path("api-token")).unwrap());
@@ -80,6 +98,11 @@ async fn check_mode(mode: &str) {
     let (_, said) = program.terminate();
     for told in ["certificate issued", "token minted", "certificate refused", "\"TRACE\""] {
         assert!(said.contains(told), "{mode}: nothing is said of `{told}`");
+    }
+    let by_token = if mode == "review" { "token-review" } else { "kubernetes-token" };
+    for authenticator in [by_token, "oidc", "client-certificate"] {
+        let field = format!("\"authenticator\":\"{authenticator}\"");
+        assert!(said.contains(&field), "{mode}: nobody came by {authenticator}");
     }
     secrets.check(&said);
 }

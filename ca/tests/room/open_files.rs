@@ -26,9 +26,9 @@ async fn silent(from: [u8; 4], to: SocketAddr) -> Option<TcpStream> {
 async fn connections_never_take_the_files_that_everything_else_needs() {
     let (dir, issuer) = (temp_dir(), TokenIssuer::es256());
     let mut program = Program::start_under(&FEW_FILES, dir.path(), &issuer, &[]);
+    let told = program.wait_for("fewer files may be open than connections can be served");
     let line = program.wait_for("serving");
     let (listen, admin) = (address(&line, "listen"), address(&line, "admin"));
-    let told = program.wait_for("fewer files may be open than connections can be served");
     assert_eq!((&told["files"], &told["connections"]), (&Value::from(300), &Value::from(150)));
     let page = http_get(admin, "/metrics").await.1;
     assert!(page.contains("signet_ca_connections_max 150\n"), "{page}");

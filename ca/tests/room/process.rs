@@ -223,16 +223,20 @@ fn a_start_that_fails_says_why_and_ends_with_one() {
     assert!(said.contains(&format!("cannot listen on {address}: Address already in use")), "{said}");
 }
 
+/// What a client of a program trusts.
+pub(crate) fn tls(root: &str) -> ClientTlsConfig {
+    ClientTlsConfig::new().ca_certificate(TlsRoot::from_pem(root)).domain_name("localhost")
+}
+
 /// A connection to a program.
-pub(crate) async fn channel(listen: SocketAddr, root: &str) -> Channel {
-    let tls = ClientTlsConfig::new().ca_certificate(TlsRoot::from_pem(root)).domain_name("localhost");
+pub(crate) async fn connect(listen: SocketAddr, tls: ClientTlsConfig) -> Channel {
     let endpoint = Endpoint::from_shared(format!("https://{listen}")).unwrap().tls_config(tls).unwrap();
     endpoint.connect().await.unwrap()
 }
 
 /// Asks a program for a certificate.
 pub(crate) async fn ask(listen: SocketAddr, root: &str, token: &str, csr: &str) -> Result<Vec<String>, tonic::Status> {
-    let mut client = IstioCertificateServiceClient::new(channel(listen, root).await);
+    let mut client = IstioCertificateServiceClient::new(connect(listen, tls(root)).await);
     Ok(client.create_certificate(request(token, csr, 60)).await?.into_inner().cert_chain)
 }
 
