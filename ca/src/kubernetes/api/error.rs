@@ -52,6 +52,8 @@ pub struct Refusal {
     pub reason: String,
     /// A sentence for people.
     pub message: String,
+    /// What kind of thing it is about, such as `namespaces`; empty when it does not say.
+    pub kind: String,
     /// What exactly is wrong.
     pub causes: Vec<Cause>,
     /// How long it wishes to be left alone, at most a minute.
@@ -82,6 +84,7 @@ struct Status {
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct Details {
+    kind: String,
     causes: Vec<Cause>,
 }
 
@@ -108,6 +111,12 @@ impl ApiError {
         self.refusal().is_some_and(|refusal| refusal.code == 404)
     }
 
+    /// Whether what was asked about is of a `kind` such as `namespaces` and does not exist, in the words of an API server.
+    /// The bare status is also that of a proxy which lost its way.
+    pub(in crate::kubernetes) fn is_without(&self, kind: &str) -> bool {
+        self.is("NotFound") && self.refusal().is_some_and(|refusal| refusal.kind == kind)
+    }
+
     /// How long the server wishes to be left alone.
     pub(in crate::kubernetes) fn retry_after(&self) -> Option<Duration> {
         self.refusal()?.retry_after
@@ -125,7 +134,7 @@ impl Refusal {
     }
 
     fn from_status(status: Status) -> Self {
-        let mut causes = status.details.unwrap_or_default().causes;
+        let Details { kind, mut causes } = status.details.unwrap_or_default();
         causes.truncate(CAUSES_MAX);
         for cause in &mut causes {
             cause.message = printable(&cause.message);
@@ -136,6 +145,7 @@ impl Refusal {
             code: status.code,
             reason: printable(&status.reason),
             message: printable(&status.message),
+            kind: printable(&kind),
             causes,
             retry_after: None,
         }

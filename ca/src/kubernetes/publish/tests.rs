@@ -268,8 +268,10 @@ async fn an_outage_during_a_change_of_roots_leaves_nobody_behind() {
     bench.until_spread(OWN + 10, OWN + 10, 0).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     bench.server.resume().await;
-    for effect in [Effect::Status(500), Effect::TooMany(0), Effect::CutAfter(20), Effect::Status(403)] {
-        bench.server.faults().times(6, effect, |seen| seen.method == "PATCH");
+    for effect in
+        [Effect::Status(500), Effect::TooMany(0), Effect::CutAfter(20), Effect::Status(403), Effect::Status(404)]
+    {
+        bench.server.faults().times(4, effect, |seen| seen.method == "PATCH");
     }
     bench.until_spread(OWN + 10, 0, 0).await;
     let roots = bench.roots();

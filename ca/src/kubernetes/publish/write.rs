@@ -113,10 +113,10 @@ impl Writer {
     }
 
     fn outcome(&self, error: &ApiError) -> Outcome {
-        let is_leaving = error.refusal().is_some_and(|refusal| {
-            refusal.code == 404 || refusal.causes.iter().any(|cause| cause.reason == "NamespaceTerminating")
-        });
-        if is_leaving {
+        let is_ending = error
+            .refusal()
+            .is_some_and(|refusal| refusal.causes.iter().any(|cause| cause.reason == "NamespaceTerminating"));
+        if is_ending || error.is_without("namespaces") {
             Outcome::Leaving
         } else {
             Outcome::Not(Trouble::Failed(error.to_string()), error.retry_after())
