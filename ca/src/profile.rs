@@ -151,7 +151,7 @@ impl Profile {
         Ok(LeafTemplate {
             common_name: (csr.asked().common_name && id.len() <= COMMON_NAME_MAX_BYTES).then(|| id.clone()),
             names: vec![AltName::Uri(id)],
-            lifetime: lifetime(self.granted_ttl(asked_secs, limits.max_ttl())?, issuer, now)?,
+            lifetime: lifetime(self.granted_ttl(asked_secs, limits.max_ttl())?, limits.ends_at(), issuer, now)?,
             public_key: csr.public_key().clone(),
             known_since: limits.known_since(),
         })
@@ -186,18 +186,24 @@ pub fn serving_leaf(
     Ok(LeafTemplate {
         names: names.to_vec(),
         common_name: None,
-        lifetime: lifetime(ttl, issuer, now)?,
+        lifetime: lifetime(ttl, None, issuer, now)?,
         public_key: public_key.clone(),
         known_since: None,
     })
 }
 
-/// From a little before `now`, for `ttl`, never beyond the life of the path above.
-fn lifetime(ttl: Duration, issuer: &Authority, now: Timestamp) -> Result<Lifetime, ProfileError> {
+/// From a little before `now`, for `ttl`, never beyond `ends_at` and the life of the path above.
+fn lifetime(
+    ttl: Duration,
+    ends_at: Option<Timestamp>,
+    issuer: &Authority,
+    now: Timestamp,
+) -> Result<Lifetime, ProfileError> {
     if !issuer.usable().contains(now) {
         return Err(ProfileError::IssuerNotValid);
     }
-    let not_after = now.plus(ttl).min(issuer.usable().not_after()).whole_secs();
+    let ends = [Some(now.plus(ttl)), Some(issuer.usable().not_after()), ends_at];
+    let not_after = ends.into_iter().flatten().min().unwrap_or(now).whole_secs();
     Lifetime::new(now.minus(BACKDATE).whole_secs(), not_after).ok_or(ProfileError::IssuerNotValid)
 }
 

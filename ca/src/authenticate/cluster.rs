@@ -24,6 +24,19 @@ pub enum TokenMode {
     Review,
     /// Here, and by the API server where it cannot be decided here.
     LocalThenReview,
+    /// Not at all: its tokens are nobody's.
+    Off,
+}
+
+impl TokenMode {
+    /// Whether tokens are proved with the issuer's keys.
+    pub fn proves_here(self) -> bool {
+        matches!(self, Self::Local | Self::LocalThenReview)
+    }
+
+    fn reviews(self) -> bool {
+        matches!(self, Self::Review | Self::LocalThenReview)
+    }
 }
 
 impl std::str::FromStr for TokenMode {
@@ -34,7 +47,8 @@ impl std::str::FromStr for TokenMode {
             "local" => Ok(Self::Local),
             "review" => Ok(Self::Review),
             "local-then-review" => Ok(Self::LocalThenReview),
-            _ => Err(format!("`{word}` is not `local`, `review` or `local-then-review`")),
+            "off" => Ok(Self::Off),
+            _ => Err(format!("`{word}` is not `local`, `review`, `local-then-review` or `off`")),
         }
     }
 }
@@ -101,10 +115,10 @@ impl Cluster {
     /// [`MissingMeans`].
     pub fn new(rules: ClusterRules, means: ClusterMeans) -> Result<Self, MissingMeans> {
         let missing = |means| MissingMeans { id: rules.id.clone(), means };
-        if rules.mode != TokenMode::Review && means.keys.is_none() {
+        if rules.mode.proves_here() && means.keys.is_none() {
             return Err(missing("issuer's keys"));
         }
-        if rules.mode != TokenMode::Local && means.reviews.is_none() {
+        if rules.mode.reviews() && means.reviews.is_none() {
             return Err(missing("API server"));
         }
         Ok(Self {
@@ -166,6 +180,7 @@ impl Cluster {
                 Err(refusal) if refusal.is_undecided() => self.review(token, now).await,
                 proved => proved,
             },
+            TokenMode::Off => Err(TokenError::Issuer.into()),
         }?;
         match caller.workload() {
             Some(workload) if self.vouches_for(&workload.namespace) => Ok(caller),

@@ -48,6 +48,7 @@ pub struct Forbidden {
 pub struct Limits {
     max_ttl: Option<Duration>,
     known_since: Option<Timestamp>,
+    ends_at: Option<Timestamp>,
 }
 
 impl Limits {
@@ -61,11 +62,16 @@ impl Limits {
         self.known_since
     }
 
+    /// When the certificate ends at the latest, whatever was asked for.
+    pub fn ends_at(&self) -> Option<Timestamp> {
+        self.ends_at
+    }
+
     /// The same for a certificate that may be renewed by itself until `max_age` after `known_since`, and that does not
     /// outlive that if it is itself such a renewal.
     pub(super) fn renewable(self, known_since: Option<Timestamp>, max_age: Duration, now: Timestamp) -> Self {
-        let left = known_since.map(|since| since.plus(max_age).since(now));
-        Self { max_ttl: self.max_ttl.into_iter().chain(left).min(), known_since: Some(known_since.unwrap_or(now)) }
+        let ends_at = known_since.map(|since| since.plus(max_age));
+        Self { known_since: Some(known_since.unwrap_or(now)), ends_at, ..self }
     }
 }
 
@@ -101,7 +107,7 @@ pub(super) fn limits(
 ) -> Result<Limits, Forbidden> {
     let mut max_ttl: Option<Duration> = None;
     if rules.is_empty() {
-        return Ok(Limits { max_ttl, known_since: None });
+        return Ok(Limits { max_ttl, known_since: None, ends_at: None });
     }
     let workload = WorkloadName::from_spiffe_id(grant.id()).ok();
     for (number, rule) in rules.iter().enumerate() {
@@ -112,5 +118,5 @@ pub(super) fn limits(
             max_ttl = max_ttl.into_iter().chain(rule.max_ttl).min();
         }
     }
-    Ok(Limits { max_ttl, known_since: None })
+    Ok(Limits { max_ttl, known_since: None, ends_at: None })
 }

@@ -156,19 +156,19 @@ fn cluster(
 ) -> Option<ClusterConfig> {
     let key = |name: &str| format!("{section}.{name}");
     let mode: Option<TokenMode> = reader.parsed_or(&key("mode"), "local");
-    let is_reviewed = mode == Some(TokenMode::Review);
+    let needs_no_keys = mode.is_some_and(|mode| !mode.proves_here());
     let issuer: Option<String> =
-        if is_reviewed { reader.optional(&key("issuer")) } else { reader.required(&key("issuer")) };
+        if needs_no_keys { reader.optional(&key("issuer")) } else { reader.required(&key("issuer")) };
     let audiences: Option<Vec<String>> = reader.or(&key("audiences"), audiences);
     if audiences.as_ref().is_some_and(Vec::is_empty) {
         reader.refuse(&key("audiences"), "must name at least one audience");
     }
-    let keys = keys(reader, section, is_reviewed, has_api_server);
+    let keys = keys(reader, section, needs_no_keys, has_api_server);
     let require_pod = reader.or(&key("require_pod"), "true");
     let namespaces: Option<Vec<NamePattern>> = list(reader, &key("namespaces"), "*");
     let reviews_per_second = at_least_one(reader, &key("reviews_per_second"), "200");
     let stale_after = duration(reader, &key("stale_after"), "24h");
-    if issuer.is_none() && !is_reviewed {
+    if issuer.is_none() && !needs_no_keys {
         return None;
     }
     let rules = ClusterRules {
@@ -298,5 +298,14 @@ pub(super) fn check_domains(reader: &mut Reader, callers: &CallersConfig, federa
                 format!("`{domain}` is among `federation.domains` too, so two authorities would speak for it");
             reader.refuse(&format!("clusters[{number}].trust_domain"), message);
         }
+    }
+}
+
+/// Agents renew at half a certificate's life; by then it must not be too old to be renewed.
+pub(super) fn check_renewal(reader: &mut Reader, callers: &CallersConfig, leaf_ttl: Duration) {
+    if callers.renewal_max_age.is_some_and(|max_age| max_age <= leaf_ttl / 2) {
+        let message =
+            "is over before a certificate of `leaf.default_ttl` reaches half its life, so nothing would be renewed";
+        reader.refuse("renewal.max_age", message);
     }
 }

@@ -56,6 +56,9 @@ pub(super) fn all(reader: &mut Reader) -> Option<CaConfig> {
     if let (Some(callers), Some(federation)) = (&callers, &federation) {
         callers::check_domains(reader, callers, federation);
     }
+    if let (Some(callers), Some(leaf)) = (&callers, &leaf) {
+        callers::check_renewal(reader, callers, leaf.default_ttl.min(leaf.max_ttl));
+    }
     let jwt = jwt(reader, state_dir, federation.as_ref().map(|federation| federation.refresh_hint));
     let leaf_max_ttl = leaf.as_ref().map(|leaf| leaf.max_ttl);
     let ledger = ledger(reader, &state_dir.join("ledger"), leaf_max_ttl);

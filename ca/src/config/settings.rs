@@ -17,11 +17,14 @@ pub const SETTINGS: &[Setting] = &[
     Setting::new("reflection", "Serve gRPC reflection [default: false]"),
     Setting::new("log.format", "`text` or `json` [default: text]"),
     Setting::new("log.level", "Level, or target=level pairs [default: info]"),
-    Setting::new("tokens.mode", "How tokens are proved: `local`, `review` or `local-then-review` [default: local]"),
+    Setting::new(
+        "tokens.mode",
+        "How tokens are proved: `local`, `review`, `local-then-review`, or `off` for not at all [default: local]",
+    ),
     Setting::known_as(
         "TOKEN_ISSUER",
         "tokens.issuer",
-        "Issuer of accepted tokens; must be set unless all are reviewed",
+        "Issuer of accepted tokens; must be set where they are proved here",
     ),
     Setting::known_as(
         "TOKEN_AUDIENCES",

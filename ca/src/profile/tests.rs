@@ -44,7 +44,7 @@ proptest! {
         let (dir, trust_domain) = (temp_dir(), "td".parse().unwrap());
         let issuer = Authority::self_signed(dir.path(), &trust_domain, secs(root), NOW).unwrap();
         let (profile, now) = (profile(default, max, OverMax::Clamp), NOW.plus(secs(later)));
-        let life = lifetime(profile.granted_ttl(asked, None).unwrap(), &issuer, now);
+        let life = lifetime(profile.granted_ttl(asked, None).unwrap(), None, &issuer, now);
         prop_assert_eq!(life.is_ok(), later <= root);
         if let Ok(life) = life {
             let granted = life.remaining(now);

@@ -57,6 +57,8 @@ mod reload;
 #[cfg(test)]
 mod renewal;
 #[cfg(test)]
+mod renewal_places;
+#[cfg(test)]
 mod replay;
 #[cfg(test)]
 mod requests;

@@ -178,6 +178,16 @@ async fn a_way_that_is_not_listed_is_not_used() {
     assert_eq!(ask(&lab, &lab.token()).await, Err(Code::Unauthenticated));
 }
 
+#[tokio::test]
+async fn a_server_without_any_cluster_needs_no_clusters_issuer() {
+    let (setup, ci) = setup(BY_PATH);
+    let setup = setup.without("tokens.issuer").without("tokens.jwks_file").with("tokens.mode", "'off'");
+    let lab = setup.start().await;
+    lab.wait_ready().await;
+    assert_eq!(ask(&lab, &ci.sign(&claims(CI))).await.as_deref(), Ok("spiffe://cluster.local/ci/acme/77"));
+    assert_eq!(ask(&lab, &lab.token()).await, Err(Code::Unauthenticated));
+}
+
 #[test]
 fn settings_that_would_mix_up_issuers_or_names_are_refused() {
     #[track_caller]

@@ -22,11 +22,11 @@ use crate::rotation::operator;
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// A cluster with `shop/web`, and a server that renews by certificate for four hours.
-struct Home {
-    lab: Lab,
-    clock: Clock,
-    objects: Objects,
-    claims: Value,
+pub(crate) struct Home {
+    pub(crate) lab: Lab,
+    pub(crate) clock: Clock,
+    pub(crate) objects: Objects,
+    pub(crate) claims: Value,
 }
 
 impl Home {
@@ -34,11 +34,12 @@ impl Home {
         Self::start_with(|setup| setup).await
     }
 
-    async fn start_with(change: impl FnOnce(Setup) -> Setup) -> Self {
+    pub(crate) async fn start_with(change: impl FnOnce(Setup) -> Setup) -> Self {
         let clock = Clock::manual(now().unix_millis());
         let setup = Setup::new()
             .with_clock(clock.clone())
             .with("authenticators", "['kubernetes', 'client-certificate']")
+            .with("leaf.default_ttl", "'1h'")
             .with("renewal.max_age", "'4h'");
         let setup = change(setup);
         let claims = setup.issuer.claims("shop", "web", now(), 10 * HOUR);
@@ -47,28 +48,29 @@ impl Home {
         Self { lab, clock, objects, claims }
     }
 
-    fn advance(&self, by: Duration) {
+    pub(crate) fn advance(&self, by: Duration) {
         self.clock.advance(by);
         self.objects.heard(self.lab.now());
     }
 
     /// The first certificate, by token.
-    async fn first(&self) -> Issued {
+    pub(crate) async fn first(&self) -> Issued {
         let key = PrivateKey::generate_p256().unwrap();
         let token = self.lab.setup.issuer.sign(&self.claims);
         let chain = self.lab.ask(&token, &csr_of(&key), 7200).await.expect("a token should do");
         Issued { chain, key }
     }
 
-    async fn renew(&self, held: &Issued) -> Result<Issued, Status> {
+    pub(crate) async fn renew(&self, held: &Issued) -> Result<Issued, Status> {
         renew_over(&self.channel(held).await, 7200).await
     }
 
-    async fn channel(&self, held: &Issued) -> Channel {
-        self.connect(&held.chain[0], &held.key).await
+    pub(crate) async fn channel(&self, held: &Issued) -> Channel {
+        let (_, own) = held.chain.split_last().unwrap();
+        self.connect(&own.concat(), &held.key).await
     }
 
-    async fn connect(&self, chain_pem: &str, key: &PrivateKey) -> Channel {
+    pub(crate) async fn connect(&self, chain_pem: &str, key: &PrivateKey) -> Channel {
         let key = pem::encode("PRIVATE KEY", &key.to_pkcs8());
         let tls = ClientTlsConfig::new()
             .ca_certificate(TlsRoot::from_pem(self.lab.published()))
@@ -78,12 +80,12 @@ impl Home {
         endpoint.tls_config(tls).unwrap().connect().await.expect("whoever holds its key is served")
     }
 
-    async fn check(&self, held: &Issued, reason: &str) {
+    pub(crate) async fn check(&self, held: &Issued, reason: &str) {
         let channel = self.channel(held).await;
         self.check_over(&channel, Code::Unauthenticated, reason).await;
     }
 
-    async fn check_over(&self, channel: &Channel, code: Code, reason: &str) {
+    pub(crate) async fn check_over(&self, channel: &Channel, code: Code, reason: &str) {
         let series = format!("signet_ca_refusals_total{{reason=\"{reason}\"}}");
         let before = self.lab.metric(&series).await;
         let status = renew_over(channel, 7200).await.map(|_| ()).expect_err(reason);
@@ -91,7 +93,7 @@ impl Home {
     }
 }
 
-async fn renew_over(channel: &Channel, secs: i64) -> Result<Issued, Status> {
+pub(crate) async fn renew_over(channel: &Channel, secs: i64) -> Result<Issued, Status> {
     let key = PrivateKey::generate_p256().unwrap();
     let mut client = IstioCertificateServiceClient::new(channel.clone());
     let answer = client.create_certificate(bare_request(&csr_of(&key), secs)).await?;
@@ -142,6 +144,15 @@ async fn a_longer_certificate_by_token_does_not_stretch_the_bound() {
     let held = home.first().await;
     home.advance(HOUR + MINUTE);
     home.check(&held, "certificate_too_old").await;
+}
+
+#[tokio::test]
+async fn its_end_cuts_a_renewal_also_where_longer_wishes_are_refused() {
+    let home = Home::start_with(|setup| setup.with("leaf.over_max", "'refuse'").with("leaf.max_ttl", "'24h'")).await;
+    let (held, began) = (home.first().await, home.lab.now());
+    home.advance(HOUR);
+    let renewed = renew_over(&home.channel(&held).await, 86_400).await.unwrap();
+    assert_eq!(renewed.leaf().lifetime().not_after(), began.plus(4 * HOUR).whole_secs());
 }
 
 #[tokio::test]

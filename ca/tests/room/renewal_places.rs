@@ -1,0 +1,132 @@
+//! Renewal where more than one could have vouched: several clusters, issuers outside Kubernetes, authorities of which one
+//! is not believed any more.
+
+use std::fs;
+
+use rcgen::CustomExtension;
+use serde_json::json;
+use signet_identity::certificate::usage_period_from;
+use signet_identity::{Lifetime, PrivateKey};
+use signet_testkit::{TestCa, TokenIssuer, istio_layout, knobs};
+use tonic::Code;
+
+use crate::lab::{HOUR, Issued, Setup, WEB, csr_of, eventually, now, request};
+use crate::renewal::{Home, renew_over};
+use crate::rotation::operator;
+
+const WEST: &str = "https://west.example";
+
+/// With a second cluster that may vouch for the same namespaces, and is not watched.
+fn with_west(setup: Setup, trust_domain: &str) -> (Setup, TokenIssuer) {
+    let west = TokenIssuer::es256().named(WEST);
+    fs::write(setup.path("west.json"), west.jwks_json()).unwrap();
+    let file = setup.path("west.json");
+    let table =
+        format!("[{{ id = 'west', issuer = '{WEST}', jwks_file = {file:?}, trust_domain = '{trust_domain}' }}]");
+    (setup.with("clusters", &table), west)
+}
+
+#[tokio::test]
+async fn a_rule_about_one_of_the_clusters_that_could_have_vouched_holds() {
+    let deny = "[{ clusters = ['west'], deny = true }]";
+    let home = Home::start_with(|setup| with_west(setup, "cluster.local").0.with("rules", deny)).await;
+    let held = home.first().await;
+    let channel = home.channel(&held).await;
+    home.check_over(&channel, Code::PermissionDenied, "rule").await;
+}
+
+#[tokio::test]
+async fn where_a_cluster_is_not_watched_its_holders_are_not_asked_for() {
+    let home = Home::start_with(|setup| with_west(setup, "cluster.local").0).await;
+    let held = home.first().await;
+    home.objects.writer.delete_account("shop", "web");
+    home.renew(&held).await.expect("it may be the other cluster's, which nobody can ask");
+}
+
+#[tokio::test]
+async fn a_certificate_is_renewed_in_its_own_trust_domain() {
+    let mut issuer = None;
+    let home = Home::start_with(|setup| {
+        let (setup, west) = with_west(setup, "west.example");
+        issuer = Some(west);
+        setup
+    })
+    .await;
+    let key = PrivateKey::generate_p256().unwrap();
+    let mut asked = request(&issuer.unwrap().token("bank", "web", now(), HOUR), &csr_of(&key), 600);
+    asked.metadata_mut().insert("clusterid", "west".parse().unwrap());
+    let chain = home.lab.send(asked).await.unwrap().into_inner().cert_chain;
+    let renewed = home.renew(&Issued { chain, key }).await.unwrap();
+    assert_eq!(renewed.leaf().workload_id().unwrap().to_string(), "spiffe://west.example/ns/bank/sa/web");
+}
+
+#[tokio::test]
+async fn callers_outside_kubernetes_renew_for_as_long_as_their_issuer_may_name_them() {
+    let ci = TokenIssuer::es256().named("https://ci.example");
+    let home = Home::start_with(|setup| {
+        fs::write(setup.path("ci.json"), ci.jwks_json()).unwrap();
+        let file = setup.path("ci.json");
+        let rule =
+            format!("issuer = 'https://ci.example', audiences = ['a'], jwks_file = {file:?}, path = '/ci/{{sub}}'");
+        setup
+            .with("oidc_callers", &format!("[{{ {rule} }}]"))
+            .with("authenticators", "['kubernetes', 'oidc', 'client-certificate']")
+    })
+    .await;
+    let key = PrivateKey::generate_p256().unwrap();
+    let claims = json!({"iss": "https://ci.example", "aud": "a", "sub": "job", "exp": now().unix_secs() + 600});
+    let chain = home.lab.ask(&ci.sign(&claims), &csr_of(&key), 600).await.unwrap();
+    let held = Issued { chain, key };
+    let renewed = home.renew(&held).await.unwrap();
+    assert_eq!(renewed.leaf().workload_id().unwrap().to_string(), "spiffe://cluster.local/ci/job");
+
+    let Home { lab, clock, objects, claims } = home;
+    let setup = lab.stop().await.without("oidc_callers");
+    let home = Home { lab: setup.start().await, clock, objects, claims };
+    home.check(&renewed, "namespace_not_vouched_for").await;
+}
+
+#[tokio::test]
+async fn a_stolen_key_that_is_tainted_is_not_exchanged_for_certificates_of_its_successor() {
+    let root = TestCa::root("cluster.local");
+    let (stolen, next) = (root.intermediate(), root.intermediate());
+    let home = Home::start_with(|setup| {
+        let dir = setup.path("plugged");
+        fs::create_dir(&dir).unwrap();
+        istio_layout(&dir, &stolen);
+        setup.with("authority.plugged_in_dir", &format!("{:?}", dir.to_str().unwrap()))
+    })
+    .await;
+    // Whoever has the key writes into a leaf what it likes, about its authority too.
+    let hours = Lifetime::new(home.lab.now().minus(HOUR), home.lab.now().plus(HOUR)).unwrap();
+    let since = usage_period_from(home.lab.now()).unwrap();
+    let extension = CustomExtension::from_oid_content(&[2, 5, 29, 16], since);
+    let honest = stolen.leaf(WEB, hours).with(|params| params.custom_extensions.push(extension.clone())).issue();
+    let silent = stolen.leaf(WEB, hours).with(|params| params.custom_extensions.push(extension.clone()));
+    let silent = silent.with(knobs::no_authority_key_id).issue();
+    let mut channels = Vec::new();
+    for leaf in [&honest, &silent] {
+        let chain = format!("{}{}", leaf.certificate().to_pem(), stolen.intermediates_pem());
+        channels.push(home.connect(&chain, &leaf.key()).await);
+    }
+    for channel in &channels {
+        renew_over(channel, 60).await.expect("before it is known, nobody can tell");
+    }
+
+    istio_layout(&home.lab.setup.path("plugged"), &next);
+    let wanted = next.certificate().subject_key_id().unwrap().to_vec();
+    eventually("the next one signs", async || home.first().await.leaf().authority_key_id() == Some(wanted.as_slice()))
+        .await;
+    let output = operator(&home.lab, &["taint", "1"]).await;
+    assert!(output.status.success(), "{output:?}");
+    home.check_over(&channels[0], Code::Unauthenticated, "certificate_distrusted").await;
+    home.check_over(&channels[1], Code::Unauthenticated, "certificate_untrusted").await;
+    home.renew(&home.first().await).await.expect("what the next one signs is renewed");
+}
+
+#[test]
+fn a_renewal_that_could_never_happen_is_refused() {
+    let setup = Setup::new().with("authenticators", "['client-certificate']").with("renewal.max_age", "'12h'");
+    let told = setup.config().unwrap_err().to_string();
+    assert!(told.contains("`renewal.max_age`") && told.contains("nothing would be renewed"), "{told}");
+}
