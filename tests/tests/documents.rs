@@ -145,6 +145,7 @@ fn the_configurations_in_the_operations_guide_are_accepted() {
     let agent = toml_example(&document("operations/sds-agent.md")).to_owned();
     let with = |name: &str| ("signet-ca", format!("{ca}\n{}", toml_example(&document(name))));
     let (jwt, federation) = (with("operations/jwt-svids.md"), with("operations/federation.md"));
+    let outside = with("operations/outside-kubernetes.md");
     let beside_istio = (
         "signet-ca",
         format!(
@@ -152,7 +153,8 @@ fn the_configurations_in_the_operations_guide_are_accepted() {
             toml_example(&document("operations/beside-istio.md"))
         ),
     );
-    for (program, config) in [("signet-ca", ca.clone()), jwt, federation, beside_istio, ("sds-agent", agent)] {
+    let alone = [("signet-ca", ca.clone()), ("sds-agent", agent)];
+    for (program, config) in alone.into_iter().chain([jwt, federation, outside, beside_istio]) {
         let config = workdir.write(&format!("{program}.toml"), config);
         let mut command = Command::new(bin(program));
         let checked = command.args(["run", "--check-config", "--config"]).arg(config).output().unwrap();

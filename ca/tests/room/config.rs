@@ -89,6 +89,7 @@ fn istios_environment_is_honoured_and_flags_win() {
         ("DEFAULT_WORKLOAD_CERT_TTL", "12h"),
         ("MAX_WORKLOAD_CERT_TTL", "48h0m0s"),
         ("ISTIOD_CUSTOM_HOST", "a.example.org,istiod.mesh.svc"),
+        ("JWT_RULE", r#"{"issuer": "https://vm.example", "audiences": ["a"], "jwks_uri": "https://vm.example/k"}"#),
     ];
     // A root of two days is too short to rotate with certificates of two days.
     let by_hand = "[authority]\nrotation.automatic = false\n";
@@ -104,6 +105,12 @@ fn istios_environment_is_honoured_and_flags_win() {
     assert_eq!(config.leaf.max_ttl, Duration::from_secs(48 * 3600));
     assert!(config.serving.names.contains(&AltName::Dns("a.example.org".to_owned())));
     assert_eq!(config.serving.names.len(), 6, "a name given twice is there once");
+    let [vm] = config.callers.oidc.as_slice() else { panic!("{:?}", config.callers.oidc) };
+    assert_eq!(
+        (vm.rules.issuer.as_str(), vm.rules.audiences.as_slice()),
+        ("https://vm.example", &["a".to_owned()][..])
+    );
+    assert_eq!(vm.keys.to_string(), "https://vm.example/k");
 }
 
 #[test]
