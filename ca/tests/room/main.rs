@@ -41,6 +41,8 @@ mod lifetimes;
 #[cfg(test)]
 mod logs;
 #[cfg(test)]
+mod manifests;
+#[cfg(test)]
 mod metrics;
 #[cfg(test)]
 mod objects;
