@@ -15,7 +15,8 @@ use signet_identity::{Certificate, Lifetime, Timestamp, TrustBundle, TrustDomain
 use super::import::PluggedIn;
 use super::plugged_in::Directory;
 use super::rotation::{
-    Change, Event, Generation, Moment, Origin, Phase, Policy, Readiness, Refusal, Rotation, Watching, Why, root_id,
+    Change, Event, Generation, Moment, Origin, Phase, Policy, Readiness, Refusal, Rotation, Step, Watching, Why,
+    root_id,
 };
 use super::self_signed::make_root;
 use super::signing::{Signing, UnfitError};
@@ -178,10 +179,7 @@ impl Conductor {
     /// Whether roots of our own may be made. Never beside a plugged-in authority: that would be a fall back that nobody
     /// asked for.
     fn can_make(&self) -> bool {
-        let plugged_in = |phase: Phase, origin| origin == Origin::PluggedIn && !phase.is_over();
-        let is_plugged_in = || self.rotation.generations().iter().any(|found| plugged_in(found.phase, found.origin));
-        self.root_ttl.is_some()
-            && self.plugged_in.as_ref().is_none_or(|source| source.directory.is_empty() && !is_plugged_in())
+        self.root_ttl.is_some() && (self.plugged_in.is_none() || self.is_left_empty())
     }
 
     /// Whether this process writes. One that begins to goes on from what is written down.
@@ -232,20 +230,23 @@ impl Conductor {
             Event::Offered(offer)
         };
         let place = self.store.place(id);
-        self.offer(event, now)?.map_err(|source| StateError::NotTaken { place, source })
+        let step = self.judge(event, now).map_err(|source| StateError::NotTaken { place, source })?;
+        self.carry_out(step, now)
     }
 
     fn horizon_before(&self, usable: Lifetime, now: Timestamp) -> Timestamp {
         now.plus(self.policy.leaf_max.max(LEAF_BEFORE_HORIZONS_MAX)).min(usable.not_after()).whole_secs()
     }
 
-    /// Takes up a generation whose material is kept.
-    pub(super) fn offer(&mut self, event: Event, now: Timestamp) -> Result<Result<(), Refusal>, StateError> {
+    /// What follows when a source has a generation. Nothing is changed.
+    pub(super) fn judge(&self, event: Event, now: Timestamp) -> Result<Step, Refusal> {
         let moment = Moment { now, served: Duration::ZERO, watching: Watching::default(), can_make: false };
-        match self.rotation.step(event, &self.policy, &moment) {
-            Ok(step) => step.change.map_or(Ok(()), |change| self.apply(step.next, change, now)).map(Ok),
-            Err(refusal) => Ok(Err(refusal)),
-        }
+        self.rotation.step(event, &self.policy, &moment)
+    }
+
+    /// Does what follows; the material of a new generation must be kept.
+    pub(super) fn carry_out(&mut self, step: Step, now: Timestamp) -> Result<(), StateError> {
+        step.change.map_or(Ok(()), |change| self.apply(step.next, change, now))
     }
 
     /// Writes `next` down and puts it into effect.

@@ -10,7 +10,7 @@ use super::PluggedInError;
 use super::conductor::Conductor;
 use super::material::Material;
 use super::plugged_in::{Directory, Seen};
-use super::rotation::{Event, Offer, Origin, Phase, Refusal, root_id};
+use super::rotation::{Event, Generation, Offer, Origin, Phase, Refusal, root_id};
 use super::signing::{Signing, UnfitError};
 use super::store::StateError;
 
@@ -48,18 +48,23 @@ pub(crate) struct PluggedIn {
     pub(super) directory: Directory,
     /// Why what stands there is not in force.
     pub(super) refused: Option<String>,
+    /// What was last taken, by its content.
+    taken: Option<String>,
     /// What became of each content that was judged since these were last taken.
     pub(super) reloads: Vec<Reload>,
 }
 
+/// Whether a content that was judged has to be judged again while it stays the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Final,
+    /// Time will change what is thought of it.
+    ForNow,
+}
+
 impl PluggedIn {
     pub(crate) fn new(directory: Directory) -> Self {
-        Self { directory, refused: None, reloads: Vec::new() }
-    }
-
-    /// Whether what was last seen is what was taken.
-    pub(super) fn is_in_force(&self) -> bool {
-        self.refused.is_none() && self.directory.is_judged()
+        Self { directory, refused: None, taken: None, reloads: Vec::new() }
     }
 }
 
@@ -84,18 +89,36 @@ impl Conductor {
         }
     }
 
+    /// Whether no file of an authority is there, where none has to be and none was taken up before.
+    pub(super) fn is_left_empty(&self) -> bool {
+        let is_plugged_in = |found: &Generation| found.origin == Origin::PluggedIn && !found.phase.is_over();
+        self.root_ttl.is_some()
+            && self.plugged_in.as_ref().is_some_and(|plugged_in| plugged_in.directory.is_empty())
+            && !self.rotation.generations().iter().any(is_plugged_in)
+    }
+
+    /// Whether what stands in the directory signs, or waits to. Who follows leaves that to the one that leads.
+    pub(super) fn is_in_force(&self) -> bool {
+        let is_judged = |plugged_in: &PluggedIn| plugged_in.refused.is_none() && plugged_in.directory.is_judged();
+        let is_live = || self.taken().is_some_and(|of| of.phase == Phase::Active || of.phase.is_waiting());
+        !self.leads || self.plugged_in.as_ref().is_some_and(is_judged) && is_live()
+    }
+
+    /// The generation that was last taken from the directory.
+    pub(super) fn taken(&self) -> Option<&Generation> {
+        self.rotation.latest(self.plugged_in.as_ref()?.taken.as_deref()?)
+    }
+
     /// Takes up what stands in the directory, if it is something new.
     pub(super) fn import_changes(&mut self, now: Timestamp) -> Result<(), StateError> {
+        let is_left_empty = self.is_left_empty();
         let Some(plugged_in) = &mut self.plugged_in else { return Ok(()) };
-        let Seen::Fresh(judged) = plugged_in.directory.look() else { return Ok(()) };
-        let imported = self.import(*judged, now);
-        let is_early =
-            matches!(&imported, Ok(Err(PluggedInError::Unfit { source: UnfitError::NotYetValid { .. }, .. })));
-        if let Some(plugged_in) = self.plugged_in.as_mut().filter(|_| is_early || imported.is_err()) {
-            // Time will change what is thought of it, not the files.
-            plugged_in.directory.judge_again();
+        if is_left_empty {
+            plugged_in.refused = None;
+            return Ok(());
         }
-        imported.map(|_| ())
+        let Seen::Fresh(judged) = plugged_in.directory.look() else { return Ok(()) };
+        self.import(*judged, now).map(|_| ())
     }
 
     fn import(
@@ -104,11 +127,18 @@ impl Conductor {
         now: Timestamp,
     ) -> Result<Result<(), PluggedInError>, StateError> {
         let fit = judged.and_then(|material| self.fit(material, now));
-        match &fit {
-            Ok((material, offer)) => self.take_up(material, offer.clone(), now)?,
-            Err(error) => self.refuse(error.reason(), &chain(error)),
+        let verdict = match &fit {
+            Ok((material, offer)) => self.take_up(material, offer.clone(), now),
+            Err(error) => {
+                self.refuse(error.reason(), &chain(error));
+                let is_early = matches!(error, PluggedInError::Unfit { source: UnfitError::NotYetValid { .. }, .. });
+                Ok(if is_early { Verdict::ForNow } else { Verdict::Final })
+            }
+        };
+        if let Some(plugged_in) = self.plugged_in.as_mut().filter(|_| !matches!(verdict, Ok(Verdict::Final))) {
+            plugged_in.directory.judge_again();
         }
-        Ok(fit.map(|_| ()))
+        verdict.map(|_| fit.map(|_| ()))
     }
 
     fn fit(&self, material: Material, now: Timestamp) -> Result<(Material, Offer), PluggedInError> {
@@ -120,23 +150,29 @@ impl Conductor {
         Ok((material, offer))
     }
 
-    fn take_up(&mut self, material: &Material, offer: Offer, now: Timestamp) -> Result<(), StateError> {
-        let same = self.rotation.generations().iter().find(|found| found.content == offer.content);
-        let phase = same.map(|same| same.phase);
-        if matches!(phase, Some(Phase::Active | Phase::Prepared | Phase::Published)) {
-            self.accept(Reload::Same);
-            return Ok(());
+    /// Nothing is kept of what is refused.
+    fn take_up(&mut self, material: &Material, offer: Offer, now: Timestamp) -> Result<Verdict, StateError> {
+        let content = offer.content.clone();
+        let step = match self.judge(Event::Offered(offer), now) {
+            Ok(step) => step,
+            Err(Refusal::Known { .. }) => {
+                self.accept(content, Reload::Same);
+                return Ok(Verdict::Final);
+            }
+            Err(refusal) => {
+                let is_distrusted = matches!(refusal, Refusal::Distrusted { .. });
+                self.refuse(if is_distrusted { "distrusted" } else { "rotation" }, &refusal.to_string());
+                // There will be room once old certificates have ended.
+                return Ok(if refusal == Refusal::TooMany { Verdict::ForNow } else { Verdict::Final });
+            }
+        };
+        let id = self.rotation.next_id();
+        if step.next.next_id() > id {
+            self.store.keep(id, material.try_clone()?)?;
         }
-        if matches!(phase, None | Some(Phase::Retired)) {
-            let copy = material.try_clone().map_err(StateError::Make)?;
-            self.store.keep(self.rotation.next_id(), copy)?;
-        }
-        match self.offer(Event::Offered(offer), now)? {
-            Ok(()) => self.accept(Reload::Taken),
-            Err(refusal @ Refusal::Distrusted { .. }) => self.refuse("distrusted", &refusal.to_string()),
-            Err(refusal) => self.refuse("rotation", &refusal.to_string()),
-        }
-        Ok(())
+        self.carry_out(step, now)?;
+        self.accept(content, Reload::Taken);
+        Ok(Verdict::Final)
     }
 
     fn directory_path(&self) -> PathBuf {
@@ -153,9 +189,10 @@ impl Conductor {
         }
     }
 
-    fn accept(&mut self, reload: Reload) {
+    fn accept(&mut self, content: String, reload: Reload) {
         let Some(plugged_in) = &mut self.plugged_in else { return };
         plugged_in.refused = None;
+        plugged_in.taken = Some(content);
         plugged_in.reloads.push(reload);
     }
 }

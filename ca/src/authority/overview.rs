@@ -18,7 +18,7 @@ pub struct Overview {
     pub leads: bool,
     /// What is wrong, or will be.
     pub remark: Option<String>,
-    /// What an operator plugged in, where there is a place for it.
+    /// What an operator plugged in, where there is something or has to be.
     pub directory: Option<DirectoryView>,
     /// What is published.
     pub bundle: BundleView,
@@ -103,9 +103,9 @@ impl Conductor {
             trust_domain: self.trust_domain.to_string(),
             leads: self.leads,
             remark: self.remark(now),
-            directory: self.plugged_in.as_ref().map(|plugged_in| DirectoryView {
+            directory: self.plugged_in.as_ref().filter(|_| !self.is_left_empty()).map(|plugged_in| DirectoryView {
                 path: plugged_in.directory.path().to_owned(),
-                is_in_force: plugged_in.is_in_force(),
+                is_in_force: self.is_in_force(),
                 refused: plugged_in.refused.clone(),
             }),
             bundle: BundleView {

@@ -3,6 +3,7 @@
 use signet_identity::Timestamp;
 
 use super::conductor::Conductor;
+use super::rotation::{Generation, Phase};
 
 impl Conductor {
     /// What is wrong although something signs, the most urgent first.
@@ -10,6 +11,9 @@ impl Conductor {
         let refused = self.plugged_in.as_ref().and_then(|plugged_in| plugged_in.refused.clone());
         if let Some(refused) = refused {
             return Some(format!("plugged-in files are not in force: {refused}"));
+        }
+        if let Some(overruled) = self.taken().and_then(overruled) {
+            return Some(overruled);
         }
         let active = self.rotation.active()?;
         let end = active.usable.not_after();
@@ -25,4 +29,10 @@ impl Conductor {
         let is_due = remaining < self.policy.prepare_before(life);
         is_due.then(|| format!("generation {} ends at {end} and no successor is prepared", active.id))
     }
+}
+
+/// An operator's word outweighs the directory from which a generation was taken.
+fn overruled(taken: &Generation) -> Option<String> {
+    let is_overruled = taken.phase != Phase::Active && !taken.phase.is_waiting();
+    is_overruled.then(|| format!("plugged-in files are not in force: their generation {} is {}", taken.id, taken.phase))
 }

@@ -14,6 +14,7 @@ use crate::profile::serving_leaf;
 
 mod crashes;
 mod hundred;
+mod plugged_in;
 mod store;
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -54,6 +55,8 @@ struct World {
     /// Bundles with the instant until which some verifier may have had no later one.
     bundles: Vec<(Timestamp, Arc<Published>)>,
     directory: Option<PathBuf>,
+    /// Whether a root is made where nothing is plugged in.
+    makes_roots: bool,
     policy: Policy,
 }
 
@@ -66,8 +69,14 @@ impl World {
             given: Vec::new(),
             bundles: Vec::new(),
             directory: None,
+            makes_roots: true,
             policy: policy(),
         }
+    }
+
+    /// With an authority plugged in, in a directory that the caller keeps.
+    fn plugged_in(directory: &Path) -> Self {
+        Self { directory: Some(directory.to_owned()), makes_roots: false, ..Self::new() }
     }
 
     fn state_dir(&self) -> StateDir {
@@ -78,7 +87,7 @@ impl World {
     fn start_on(&mut self, store: Box<dyn Store>) -> Result<(), AuthorityError> {
         self.conductor = None;
         let directory = self.directory.as_deref().map(Directory::new);
-        let root_ttl = directory.is_none().then_some(ROOT_TTL);
+        let root_ttl = self.makes_roots.then_some(ROOT_TTL);
         let mut conductor = Conductor::new(store, trust_domain(), self.policy.clone(), root_ttl, directory);
         conductor.start(self.now)?;
         self.conductor = Some(conductor);
@@ -162,14 +171,9 @@ impl World {
         let names = [AltName::Uri("spiffe://cluster.local/ns/shop/sa/web".to_owned())];
         let template = serving_leaf(&names, key.public(), self.policy.leaf_max, authority, self.now).unwrap();
         let leaf = Certificate::from_der(&authority.sign(&template).unwrap().der).unwrap();
-        if self.directory.is_none() {
-            let written = self.state_dir().load().unwrap().unwrap();
-            let horizon = written.get(authority.generation()).unwrap().horizon;
-            assert!(
-                horizon >= Some(leaf.lifetime().not_after()),
-                "a leaf lives beyond the horizon that is written down"
-            );
-        }
+        let written = self.state_dir().load().unwrap().unwrap();
+        let horizon = written.get(authority.generation()).unwrap().horizon;
+        assert!(horizon >= Some(leaf.lifetime().not_after()), "a leaf lives beyond the horizon that is written down");
         leaf
     }
 
@@ -192,9 +196,6 @@ impl World {
     }
 
     fn roots_file(&self) -> TrustBundle {
-        if self.directory.is_some() {
-            return self.authority().roots().clone();
-        }
         let text = files::read(&self.dir.path().join("root-cert.pem"), BUNDLE_PEM_MAX_BYTES).unwrap();
         TrustBundle::from_pem(trust_domain(), &text).unwrap()
     }

@@ -19,7 +19,7 @@ pub use step::{Change, Why};
 pub use verbs::{Readiness, Refusal};
 
 pub(crate) use generation::{Offer, fingerprint, root_id};
-pub(crate) use step::{Event, Moment};
+pub(crate) use step::{Event, Moment, Step};
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -123,6 +123,11 @@ impl Rotation {
     /// The generation with this id.
     pub fn get(&self, id: u64) -> Option<&Generation> {
         self.generations.iter().find(|generation| generation.id == id)
+    }
+
+    /// The last generation that was made of exactly this: one that is over may have come back since.
+    pub(crate) fn latest(&self, content: &str) -> Option<&Generation> {
+        self.generations.iter().rfind(|generation| generation.content == content)
     }
 
     /// The one that signs.

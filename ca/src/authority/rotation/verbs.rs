@@ -4,7 +4,7 @@
 use signet_identity::Timestamp;
 
 use super::step::{Change, Moment, Why};
-use super::{Generation, Offer, Phase, Policy, Progress, Rotation};
+use super::{Generation, Offer, Origin, Phase, Policy, Progress, Rotation};
 
 /// Whether an operator waits for the gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -131,7 +131,7 @@ impl Rotation {
 
     /// Takes what a source offers. One that signed before and comes back signs again: its roots never went away.
     pub(super) fn take(&mut self, offer: Offer, policy: &Policy, now: Timestamp) -> Result<Change, Refusal> {
-        let same = self.generations.iter().find(|found| found.content == offer.content);
+        let same = self.latest(&offer.content);
         match same.map(|same| (same.id, same.phase)) {
             None | Some((_, Phase::Retired)) => {}
             Some((id, Phase::Old)) if !offer.usable.contains(now) => return Err(Refusal::Ended { id }),
@@ -140,6 +140,9 @@ impl Rotation {
                 return Ok(self.switch_to(id, Why::KnownRoots, policy, now));
             }
             Some((id, phase @ (Phase::Tainted | Phase::Revoked))) => return Err(Refusal::Distrusted { id, phase }),
+            Some((id, Phase::Active)) if offer.origin == Origin::PluggedIn => {
+                return self.withdraw(now).ok_or(Refusal::Known { id });
+            }
             Some((id, Phase::Prepared | Phase::Published | Phase::Active)) => return Err(Refusal::Known { id }),
         }
         self.supersede(now);
@@ -150,6 +153,14 @@ impl Rotation {
         self.next_id += 1;
         self.generations.push(Generation::offered(id, offer, now));
         Ok(Change::Entered { id, phase: Phase::Prepared, why: Why::Source })
+    }
+
+    /// What signs is what is plugged in again, so what was plugged in meanwhile, and waits, is not wanted any more.
+    fn withdraw(&mut self, now: Timestamp) -> Option<Change> {
+        let is_unwanted = |found: &&mut Generation| found.phase.is_waiting() && found.origin == Origin::PluggedIn;
+        let unwanted = self.generations.iter_mut().find(is_unwanted)?;
+        unwanted.enter(Phase::Retired, now);
+        Some(Change::Entered { id: unwanted.id, phase: Phase::Retired, why: Why::Superseded })
     }
 
     /// Takes over what signed before there was a rotation. Its horizon comes with it, for nobody wrote it down.

@@ -4,8 +4,10 @@ use std::cell::Cell;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::plugged_in::root;
 use super::*;
 use crate::authority::material::Material;
+use signet_testkit::istio_layout;
 
 /// How a write is met by the end of its process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,6 +118,20 @@ struct Life {
 }
 
 impl Life {
+    /// Starts; the process is killed at its write number `at`. Gives the count of writes as well.
+    fn begin(world: World, at: usize, how: Killed) -> (Self, Arc<AtomicUsize>) {
+        let writes = Arc::new(AtomicUsize::new(0));
+        let (inner, dir) = (world.state_dir(), world.dir.path().to_owned());
+        let mortal = Mortal { inner, dir, at, how, writes: writes.clone(), is_dead: Cell::new(false) };
+        let mut life = Self { world, is_killed: false };
+        if life.world.start_on(Box::new(mortal)).is_err() {
+            life.is_killed = true;
+            life.world.restart();
+            life.check_leftovers();
+        }
+        (life, writes)
+    }
+
     /// Does `act` until `done` holds, starting again after the end of the process.
     fn until(&mut self, done: impl Fn(&Rotation) -> bool, act: impl Fn(&mut World) -> Result<(), String>) {
         for number in 0..2_000 {
@@ -166,22 +182,7 @@ fn is(id: u64, phase: Phase) -> impl Fn(&Rotation) -> bool {
 /// Every step there is: the first root, a horizon, a rotation by hand with taint and revocation, one by itself, and
 /// retirement. Answers with the number of writes.
 fn live(at: usize, how: Killed) -> (usize, bool) {
-    let writes = Arc::new(AtomicUsize::new(0));
-    let world = World::new();
-    let mortal = Mortal {
-        inner: world.state_dir(),
-        dir: world.dir.path().to_owned(),
-        at,
-        how,
-        writes: writes.clone(),
-        is_dead: Cell::new(false),
-    };
-    let mut life = Life { world, is_killed: false };
-    if life.world.start_on(Box::new(mortal)).is_err() {
-        life.is_killed = true;
-        life.world.restart();
-        life.check_leftovers();
-    }
+    let (mut life, writes) = Life::begin(World::new(), at, how);
     life.world.give_and_judge();
     let first_horizon = life.world.conductor().rotation.active().unwrap().horizon;
     life.wait_until(move |rotation| {
@@ -204,12 +205,35 @@ fn live(at: usize, how: Killed) -> (usize, bool) {
     (writes.load(Ordering::Relaxed), is_killed)
 }
 
+/// The same with an authority that is plugged in: files are replaced, put back, and replaced again.
+fn live_plugged_in(at: usize, how: Killed) -> (usize, bool) {
+    let files = memory_dir();
+    let (first, second) = (root(start()), root(start()));
+    istio_layout(files.path(), &first);
+    let (mut life, writes) = Life::begin(World::plugged_in(files.path()), at, how);
+    life.world.give_and_judge();
+    istio_layout(files.path(), &second);
+    life.wait_until(is(2, Phase::Published));
+    istio_layout(files.path(), &first);
+    life.wait_until(is(2, Phase::Retired));
+    istio_layout(files.path(), &second);
+    life.wait_until(is(3, Phase::Active));
+    life.wait_until(is(1, Phase::Retired));
+    let is_killed = life.is_killed || writes.load(Ordering::Relaxed) >= at;
+    life.world.restart();
+    assert_eq!(life.world.phases(), "3:active");
+    assert_eq!(life.world.names(), ["authority-3.pem", "root-cert.pem", "state.json"]);
+    (writes.load(Ordering::Relaxed), is_killed)
+}
+
 /// Lives once for each write, killed at it.
 fn check(how: Killed) {
-    let (writes, is_killed) = live(usize::MAX, how);
-    assert!(!is_killed && writes > 40, "{writes}");
-    for at in 1..=writes {
-        assert!(live(at, how).1, "{how:?} {at}");
+    for (live, least) in [(live as fn(usize, Killed) -> (usize, bool), 40), (live_plugged_in, 20)] {
+        let (writes, is_killed) = live(usize::MAX, how);
+        assert!(!is_killed && writes > least, "{writes}");
+        for at in 1..=writes {
+            assert!(live(at, how).1, "{how:?} {at}");
+        }
     }
 }
 
