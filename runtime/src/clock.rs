@@ -1,8 +1,11 @@
 //! The one place that reads the wall clock, and the hand that tests move instead.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, Instant, SystemTime};
+
+/// From when on steady time is counted.
+static BEGINNING: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// Tells the time. Cheap to clone; every clone of a manual clock shows the same hand.
 #[derive(Debug, Clone, Default)]
@@ -14,7 +17,14 @@ pub struct Clock {
 enum Source {
     #[default]
     System,
-    Manual(Arc<AtomicI64>),
+    Manual(Arc<Hand>),
+}
+
+#[derive(Debug)]
+struct Hand {
+    unix_millis: AtomicI64,
+    /// By how much it was advanced in all.
+    advanced_millis: AtomicU64,
 }
 
 impl Clock {
@@ -25,7 +35,8 @@ impl Clock {
 
     /// A clock that stands still until [`Clock::advance`] moves it; `unix_millis` is what it shows first.
     pub fn manual(unix_millis: i64) -> Self {
-        Self { source: Source::Manual(Arc::new(AtomicI64::new(unix_millis))) }
+        let hand = Hand { unix_millis: AtomicI64::new(unix_millis), advanced_millis: AtomicU64::new(0) };
+        Self { source: Source::Manual(Arc::new(hand)) }
     }
 
     /// What time it is.
@@ -34,24 +45,35 @@ impl Clock {
         match &self.source {
             Source::System => SystemTime::now(),
             Source::Manual(hand) => {
-                let millis = hand.load(Ordering::SeqCst);
+                let millis = hand.unix_millis.load(Ordering::SeqCst);
                 let span = Duration::from_millis(millis.unsigned_abs());
                 if millis < 0 { SystemTime::UNIX_EPOCH - span } else { SystemTime::UNIX_EPOCH + span }
             }
         }
     }
 
-    /// Moves a manual clock forward; a system clock is not moved.
-    pub fn advance(&self, span: Duration) {
-        if let Source::Manual(hand) = &self.source {
-            hand.fetch_add(i64::try_from(span.as_millis()).unwrap_or(i64::MAX), Ordering::SeqCst);
+    /// How much time has passed since some instant that stays the same while the process runs. It cannot be set, so two
+    /// readings tell how long something took, whatever the wall clock did meanwhile.
+    pub fn steady(&self) -> Duration {
+        match &self.source {
+            Source::System => BEGINNING.elapsed(),
+            Source::Manual(hand) => Duration::from_millis(hand.advanced_millis.load(Ordering::SeqCst)),
         }
     }
 
-    /// Puts the hand of a manual clock elsewhere, also backwards.
+    /// Lets time pass on a manual clock; a system clock is not moved.
+    pub fn advance(&self, span: Duration) {
+        if let Source::Manual(hand) = &self.source {
+            let millis = i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
+            hand.unix_millis.fetch_add(millis, Ordering::SeqCst);
+            hand.advanced_millis.fetch_add(millis.unsigned_abs(), Ordering::SeqCst);
+        }
+    }
+
+    /// Puts the hand of a manual clock elsewhere, also backwards, without any time passing.
     pub fn set(&self, unix_millis: i64) {
         if let Source::Manual(hand) = &self.source {
-            hand.store(unix_millis, Ordering::SeqCst);
+            hand.unix_millis.store(unix_millis, Ordering::SeqCst);
         }
     }
 }
@@ -66,5 +88,18 @@ mod tests {
         let other = clock.clone();
         clock.advance(Duration::from_millis(500));
         assert_eq!(other.now(), SystemTime::UNIX_EPOCH + Duration::from_millis(1_500));
+    }
+
+    #[test]
+    fn steady_time_passes_and_is_not_set() {
+        let clock = Clock::manual(1_000);
+        clock.advance(Duration::from_millis(500));
+        clock.set(900_000);
+        clock.set(0);
+        assert_eq!(clock.steady(), Duration::from_millis(500));
+        let clock = Clock::system();
+        let before = clock.steady();
+        std::thread::sleep(Duration::from_millis(1));
+        assert!(clock.steady() > before);
     }
 }

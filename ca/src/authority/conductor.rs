@@ -126,7 +126,8 @@ impl Conductor {
         self.authority.as_ref()
     }
 
-    /// Does everything that is due. `served` is how long the bundle in force was published since the look before.
+    /// Does everything that is due. `served` is how much time has passed since the look before,
+    /// by a clock that cannot be set.
     pub(crate) fn look(&mut self, now: Timestamp, served: Duration, watching: Watching) -> Result<(), StateError> {
         if !self.take_lead()? {
             return self.follow(now);

@@ -78,6 +78,10 @@ struct Entry {
     horizon: Option<i64>,
     anchors: BTreeSet<String>,
     is_armed: bool,
+    #[serde(default)]
+    longest_secs: u64,
+    #[serde(default)]
+    served_secs: u64,
     roots_pem: String,
 }
 
@@ -134,6 +138,9 @@ impl Entry {
             horizon: generation.horizon.map(Timestamp::unix_secs),
             anchors: generation.anchors.clone(),
             is_armed: generation.is_armed,
+            // What is written down is not less than what is so.
+            longest_secs: generation.longest.as_secs().saturating_add(u64::from(generation.longest.subsec_nanos() > 0)),
+            served_secs: generation.served.as_secs(),
             roots_pem: generation.roots.pem().to_owned(),
         }
     }
@@ -155,6 +162,8 @@ impl Entry {
             horizon: self.horizon.map(at),
             anchors: self.anchors,
             is_armed: self.is_armed,
+            longest: Duration::from_secs(self.longest_secs),
+            served: Duration::from_secs(self.served_secs),
         })
     }
 }

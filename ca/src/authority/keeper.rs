@@ -48,6 +48,8 @@ pub struct Keeper {
     asked: mpsc::Receiver<Asked>,
     ear: mpsc::Sender<Asked>,
     looked_at: Timestamp,
+    /// The same by the steady clock.
+    looked_steady: Duration,
     /// What was last complained about, so that it is logged once.
     complaint: Option<String>,
 }
@@ -64,7 +66,7 @@ impl Keeper {
         clock: Clock,
         health: HealthHandle,
     ) -> Result<Self, AuthorityError> {
-        let now = Timestamp::from(clock.now());
+        let (now, looked_steady) = (Timestamp::from(clock.now()), clock.steady());
         let mut conductor = conductor(config, policy, trust_domain, now);
         let authority = conductor.start(now)?;
         tracing::info!(
@@ -90,6 +92,7 @@ impl Keeper {
             asked,
             ear,
             looked_at: now,
+            looked_steady,
             complaint: None,
         };
         keeper.tell(now);
@@ -147,9 +150,9 @@ impl Keeper {
     }
 
     fn look(&mut self) {
-        let now = Timestamp::from(self.clock.now());
-        let served = now.since(self.looked_at);
-        self.looked_at = now;
+        let (now, steady) = (Timestamp::from(self.clock.now()), self.clock.steady());
+        let served = steady.saturating_sub(self.looked_steady);
+        (self.looked_at, self.looked_steady) = (now, steady);
         let looked = self.conductor.look(now, served, self.acknowledgements.watching());
         self.complain(looked.err().map(|error| chain(&error)));
         self.tell(now);

@@ -22,11 +22,11 @@ impl Conductor {
             return None;
         }
         let remaining = active.usable.remaining(now);
-        if remaining < self.policy.leaf_max {
+        if remaining < self.policy.leaf_usual {
             return Some(format!("certificates are cut short: generation {} ends at {end}", active.id));
         }
         let life = end.since(active.usable.not_before());
-        let is_due = remaining < self.policy.prepare_before(life);
+        let is_due = remaining < self.policy.tell_before(life, active.origin);
         is_due.then(|| format!("generation {} ends at {end} and no successor is prepared", active.id))
     }
 }

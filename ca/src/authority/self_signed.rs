@@ -20,13 +20,19 @@ const ORGANIZATION_MAX_BYTES: usize = 64;
 /// The last instant that a certificate can name: 9999-12-31T23:59:59Z (RFC 5280, 4.1.2.5).
 const END_OF_TIME: Timestamp = Timestamp::from_unix_secs(253_402_300_799);
 
+/// How far before it is made a root begins to be valid, at most, so that a clock that is put back by less than that does
+/// not end issuing. Never more than this share of the root's life.
+const ROOT_BACKDATE_MAX: Duration = Duration::from_secs(86_400);
+const ROOT_BACKDATE_SHARE: u32 = 10;
+
 /// A fresh P-256 key and a root certificate over it, valid for `ttl`.
 pub(super) fn make_root(trust_domain: &TrustDomain, ttl: Duration, now: Timestamp) -> Result<Material, StateError> {
     let key = PrivateKey::generate_p256()?;
     let signer = key.signer()?;
     let (serial, generation) = (Serial::generate()?, Serial::generate()?.to_string());
     let not_after = now.plus(ttl).min(END_OF_TIME).whole_secs();
-    let lifetime = Lifetime::new(now.minus(BACKDATE).whole_secs(), not_after).ok_or(StateError::Clock { now })?;
+    let backdate = (ttl / ROOT_BACKDATE_SHARE).clamp(BACKDATE, ROOT_BACKDATE_MAX);
+    let lifetime = Lifetime::new(now.minus(backdate).whole_secs(), not_after).ok_or(StateError::Clock { now })?;
     let to_be_signed = encode::root(&encode::Root {
         serial: &serial,
         algorithm: signer.algorithm(),

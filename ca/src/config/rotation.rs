@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use signet_runtime::Reader;
 
-use super::AuthorityConfig;
+use super::{AuthorityConfig, ServingConfig};
 use crate::authority::rotation::{GENERATIONS_MAX, Policy};
+use crate::profile::Profile;
 
 /// Most life of which a successor may have to be prepared early, in percent: beyond it the next one would be due while
 /// this one is still young.
@@ -14,14 +15,28 @@ const PREPARED_PERCENT_MAX: u32 = 80;
 const PREPARE: &str = "authority.rotation.prepare_percent";
 const ACTIVATE: &str = "authority.rotation.activate_percent";
 
-/// Reads the section; `leaf_max` is the longest life of anything that is signed, by `authority`.
+/// The longest lives of what is signed: of anything, and of what whoever asks for nothing special is given.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Lives {
+    max: Duration,
+    usual: Duration,
+}
+
+impl Lives {
+    pub(super) fn of(leaf: &Profile, serving: &ServingConfig) -> Self {
+        let longest = |leaf: Duration| leaf.max(serving.ttl);
+        Self { max: longest(leaf.max_ttl), usual: longest(leaf.default_ttl.min(leaf.max_ttl)) }
+    }
+}
+
+/// Reads the section; `lives` are those of what is signed by `authority`.
 pub(super) fn rotation(
     reader: &mut Reader,
-    leaf_max: Option<Duration>,
+    lives: Option<Lives>,
     authority: Option<&AuthorityConfig>,
 ) -> Option<Policy> {
     let are_set = [PREPARE, ACTIVATE].map(|key| reader.is_set(key));
-    let policy = policy(reader, leaf_max)?;
+    let policy = policy(reader, lives)?;
     if let Some(root_ttl) = authority.map(|authority| authority.root_ttl) {
         match policy.automatic {
             true => check(reader, &policy, root_ttl, are_set),
@@ -31,7 +46,7 @@ pub(super) fn rotation(
     Some(policy)
 }
 
-fn policy(reader: &mut Reader, leaf_max: Option<Duration>) -> Option<Policy> {
+fn policy(reader: &mut Reader, lives: Option<Lives>) -> Option<Policy> {
     let automatic = reader.or("authority.rotation.automatic", "true");
     let prepare = percent(reader, PREPARE, "20", 90);
     let activate = percent(reader, ACTIVATE, "10", 80);
@@ -44,7 +59,7 @@ fn policy(reader: &mut Reader, leaf_max: Option<Duration>) -> Option<Policy> {
     if activate >= prepare && activate.is_some() {
         reader.refuse(ACTIVATE, "must be less than `authority.rotation.prepare_percent`");
     }
-    if renewal_spread > leaf_max && leaf_max.is_some() {
+    if lives.zip(renewal_spread).is_some_and(|(lives, spread)| spread > lives.max) {
         let message = "must not be longer than the longest of `leaf.max_ttl` and `serving.ttl`";
         reader.refuse("authority.rotation.renewal_spread", message);
     }
@@ -59,7 +74,8 @@ fn policy(reader: &mut Reader, leaf_max: Option<Duration>) -> Option<Policy> {
         min_wait: min_wait?,
         deadline: deadline?,
         keep_old: keep_old?,
-        leaf_max: leaf_max?,
+        leaf_max: lives?.max,
+        leaf_usual: lives?.usual,
         renewal_spread: renewal_spread?,
     })
 }

@@ -63,9 +63,9 @@ pub(super) fn all(reader: &mut Reader) -> Option<CaConfig> {
     let leaf_max_ttl = leaf.as_ref().map(|leaf| leaf.max_ttl);
     let ledger = ledger(reader, &state_dir.join("ledger"), leaf_max_ttl);
     let admission = admission(reader);
-    let leaf_max = leaf.as_ref().zip(serving.as_ref()).map(|(leaf, serving)| leaf.max_ttl.max(serving.ttl));
+    let lives = leaf.as_ref().zip(serving.as_ref()).map(|(leaf, serving)| rotation::Lives::of(leaf, serving));
     let control_socket = control_socket(reader, authority.as_ref());
-    let rotation = rotation::rotation(reader, leaf_max, authority.as_ref());
+    let rotation = rotation::rotation(reader, lives, authority.as_ref());
     let connections = connections(reader);
     Some(CaConfig {
         trust_domain: trust_domain?,

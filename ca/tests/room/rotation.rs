@@ -212,6 +212,24 @@ async fn a_root_that_nears_its_end_is_replaced_by_itself() {
 }
 
 #[tokio::test]
+async fn a_clock_that_jumps_ahead_and_back_costs_neither_a_root_nor_its_key() {
+    let lab = setup().start().await;
+    let mut client = Client::of(&lab).await;
+    let before = client.issue(&lab).await;
+    did(&lab, &["prepare"]).await;
+    did(&lab, &["activate", "2", "--force"]).await;
+    let horizon = async || listed(&lab).await["generations"][1]["horizon"].clone();
+    let (then, first) = (lab.now(), horizon().await);
+    // Beyond the last certificate of the old key and `keep_old`.
+    lab.setup.clock.set(then.plus(10 * HOUR).unix_millis());
+    eventually("the clock was looked at", async || horizon().await != first).await;
+    assert_eq!(phases(&lab).await, "1:old 2:active");
+    lab.setup.clock.set(then.unix_millis());
+    assert!(lab.setup.path("state/authority.pem").exists());
+    assert!(trusts(&roots_file(&lab), &before, &lab), "what lives is trusted on");
+}
+
+#[tokio::test]
 async fn a_server_that_was_away_until_everything_had_ended_serves_under_a_new_root_at_once() {
     let then = now().minus(1000 * HOUR);
     let lab = setup().with_clock(Clock::manual(then.unix_millis())).start().await;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ring::digest;
 use signet_identity::{Certificate, Lifetime, Timestamp, TrustBundle, hex};
@@ -39,6 +40,11 @@ impl Phase {
     /// Whether it is to sign next.
     pub fn is_waiting(self) -> bool {
         matches!(self, Self::Prepared | Self::Published)
+    }
+
+    /// Whether it signed, and signs no more.
+    pub(super) fn is_leaving(self) -> bool {
+        matches!(self, Self::Old | Self::Tainted)
     }
 
     /// Whether nothing more comes.
@@ -183,13 +189,18 @@ pub struct Generation {
     pub anchors: BTreeSet<String>,
     /// Whether it signs as soon as its roots are known everywhere, without waiting for the old one's end.
     pub is_armed: bool,
+    /// The longest life that a leaf signed by it may have.
+    pub longest: Duration,
+    /// How much time has passed since it signed last, while an authority ran; not counted beyond `longest`.
+    pub served: Duration,
 }
 
 impl Generation {
     pub(super) fn offered(id: u64, offer: Offer, now: Timestamp) -> Self {
         let Offer { origin, key_id, content, roots, anchors, usable, is_armed, horizon } = offer;
         let (phase, since) = (Phase::Prepared, now.whole_secs());
-        Self { id, phase, since, origin, key_id, content, roots, anchors, usable, horizon, is_armed }
+        let (longest, served) = (Duration::ZERO, Duration::ZERO);
+        Self { id, phase, since, origin, key_id, content, roots, anchors, usable, horizon, is_armed, longest, served }
     }
 
     /// Whether its own life is over.
@@ -200,6 +211,16 @@ impl Generation {
     pub(super) fn enter(&mut self, phase: Phase, now: Timestamp) {
         self.phase = phase;
         self.since = now.whole_secs();
+        if phase == Phase::Active {
+            self.served = Duration::ZERO;
+        }
+    }
+
+    /// Whether the last leaf under it has ended: by the wall clock, which says when leaves end, and by the time that
+    /// has passed, for the wall clock may have been ahead.
+    pub(super) fn has_no_leaves(&self, now: Timestamp, keep: Duration) -> bool {
+        let last = self.horizon.unwrap_or(self.since).max(self.since);
+        now > last.plus(keep) && self.served >= self.longest
     }
 }
 

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use signet_identity::{Lifetime, Timestamp};
 
+use super::Origin;
+
 /// Least and most time by which the horizon of the active generation runs ahead of what it needs.
 const SLACK_MIN: Duration = Duration::from_secs(600);
 const SLACK_MAX: Duration = Duration::from_secs(86_400);
@@ -27,6 +29,8 @@ pub struct Policy {
     pub keep_old: Duration,
     /// The longest life of anything that is signed.
     pub leaf_max: Duration,
+    /// The longest life of what is signed for whoever asks for nothing special.
+    pub leaf_usual: Duration,
     /// Over how long agents should spread the renewals that a taint asks for.
     pub renewal_spread: Duration,
 }
@@ -44,13 +48,14 @@ impl Policy {
             deadline: hours(48),
             keep_old: hours(24),
             leaf_max: hours(2160),
+            leaf_usual: hours(24),
             renewal_spread: hours(1),
         }
     }
 
     /// By how much the horizon may run ahead of the longest leaf: coarse, so that it is seldom written.
     pub fn slack(&self) -> Duration {
-        (self.leaf_max / 8).clamp(SLACK_MIN, SLACK_MAX)
+        slack(self.leaf_max)
     }
 
     /// Time left of `life` at which a prepared generation is activated: early enough that no leaf is cut.
@@ -65,9 +70,22 @@ impl Policy {
         share(life, self.prepare_percent).max(in_time).min(share(life, 90))
     }
 
+    /// Time left of `life` at which an operator should know that no successor is there. One that is plugged in, under a
+    /// root that is known, need not wait.
+    pub fn tell_before(&self, life: Duration, origin: Origin) -> Duration {
+        let wait = if origin == Origin::SelfSigned { self.deadline } else { Duration::ZERO };
+        let in_time = self.leaf_usual.saturating_add(slack(self.leaf_usual)).saturating_add(wait);
+        share(life, self.prepare_percent).max(in_time).min(share(life, 90))
+    }
+
     /// Whether `usable` has less left at `now` than `before` says of its whole life.
     pub(super) fn is_due(usable: Lifetime, now: Timestamp, before: impl Fn(Duration) -> Duration) -> bool {
         usable.remaining(now) < before(usable.not_after().since(usable.not_before()))
+    }
+
+    /// The longest life that a leaf may be given under a path that is valid for `usable`.
+    pub(super) fn longest(&self, usable: Lifetime) -> Duration {
+        self.leaf_max.min(usable.not_after().since(usable.not_before()))
     }
 
     /// A horizon that lasts for a while, never beyond the end of the path.
@@ -79,6 +97,10 @@ impl Policy {
     pub(super) fn horizon_min(&self, usable: Lifetime, now: Timestamp) -> Timestamp {
         now.plus(self.leaf_max.saturating_add(self.slack() / 2)).min(usable.not_after()).whole_secs()
     }
+}
+
+fn slack(leaf: Duration) -> Duration {
+    (leaf / 8).clamp(SLACK_MIN, SLACK_MAX)
 }
 
 fn share(life: Duration, percent: u64) -> Duration {

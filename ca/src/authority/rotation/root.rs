@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{Change, Policy, Rotation, Why};
+use super::{Change, Generation, Policy, Rotation, Why};
 
 /// Most time that one look credits to a root: what is longer was a sleep, or a clock that was set.
 pub(super) const SERVED_PER_LOOK_MAX: Duration = Duration::from_secs(600);
@@ -47,14 +47,19 @@ impl Watching {
 }
 
 impl Rotation {
-    /// Credits time to the roots that are not known yet. Told when it is worth writing down.
+    /// Credits time to the roots that are not known yet, and to the generations whose leaves live on. Told when it is
+    /// worth writing down.
     pub(super) fn serve(&mut self, span: Duration) -> Option<Change> {
         let steps = |span: Duration| span.as_secs() / SERVED_UNSAVED_MAX.as_secs();
         let mut is_step = false;
-        for root in self.roots.values_mut().filter(|root| !root.is_known) {
-            let before = steps(root.served);
-            root.served = root.served.saturating_add(span.min(SERVED_PER_LOOK_MAX));
-            is_step |= steps(root.served) > before;
+        let unknown = self.roots.values_mut().filter(|root| !root.is_known);
+        let is_waited_for = |found: &&mut Generation| found.phase.is_leaving() && found.served < found.longest;
+        let leaving = self.generations.iter_mut().filter(is_waited_for);
+        let roots = unknown.map(|root| (&mut root.served, span.min(SERVED_PER_LOOK_MAX)));
+        for (served, span) in roots.chain(leaving.map(|found| (&mut found.served, span))) {
+            let before = steps(*served);
+            *served = served.saturating_add(span);
+            is_step |= steps(*served) > before;
         }
         is_step.then_some(Change::Served)
     }

@@ -219,6 +219,7 @@ impl Rotation {
             next.enter(Phase::Active, now);
             next.is_armed = false;
             next.horizon = next.horizon.max(Some(policy.horizon(next.usable, now)));
+            next.longest = next.longest.max(policy.longest(next.usable));
             anchors.clone_from(&next.anchors);
         }
         // Whoever does not know them by now has lost already; waiting for them again would help nobody.
@@ -244,21 +245,19 @@ impl Rotation {
     /// Moves the horizon before a leaf could need it.
     fn extend_horizon(&mut self, policy: &Policy, now: Timestamp) -> Option<Change> {
         let active = self.generations.iter_mut().find(|found| found.phase == Phase::Active)?;
-        if active.horizon >= Some(policy.horizon_min(active.usable, now)) {
+        let longest = policy.longest(active.usable);
+        if active.horizon >= Some(policy.horizon_min(active.usable, now)) && active.longest >= longest {
             return None;
         }
-        let to = policy.horizon(active.usable, now);
-        active.horizon = Some(to);
+        let to = policy.horizon(active.usable, now).max(active.horizon.unwrap_or(now));
+        (active.horizon, active.longest) = (Some(to), active.longest.max(longest));
         Some(Change::HorizonMoved { id: active.id, to })
     }
 
     /// Ends what nobody needs any more: a generation whose leaves have all ended, or one that ended while it waited.
     fn retire(&mut self, policy: &Policy, now: Timestamp) -> Option<Change> {
         let is_unneeded = |found: &&mut Generation| match found.phase {
-            Phase::Old | Phase::Tainted => {
-                let last = found.horizon.unwrap_or(found.since).max(found.since);
-                now > last.plus(policy.keep_old)
-            }
+            Phase::Old | Phase::Tainted => found.has_no_leaves(now, policy.keep_old),
             Phase::Prepared | Phase::Published => found.has_ended(now),
             Phase::Active | Phase::Retired | Phase::Revoked => false,
         };

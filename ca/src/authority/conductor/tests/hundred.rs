@@ -78,3 +78,14 @@ fn a_process_that_follows_uses_what_the_leader_writes_and_takes_over_when_it_is_
     assert!(follower.leads);
     assert_eq!(follower.rotation.waiting().unwrap().id, 3);
 }
+
+#[test]
+fn a_clock_that_is_put_back_by_hours_does_not_end_issuing_by_a_young_root() {
+    let mut world = World::new();
+    world.restart();
+    world.now = world.now.minus(2 * HOUR);
+    world.look(Duration::ZERO).unwrap();
+    world.give_and_judge();
+    world.restart();
+    world.give_and_judge();
+}

@@ -135,3 +135,20 @@ fn a_set_that_was_kept_and_never_written_down_is_not_in_the_way_of_a_root_of_our
     assert_eq!(world.phases(), "1:active 2:published");
     world.pass(3 * HOUR, TICK);
 }
+
+#[test]
+fn a_fresh_intermediate_that_outlives_the_usual_certificate_is_no_trouble_until_its_last_fifth() {
+    let (mut world, _files) = world(&root(start()));
+    let hours = |hours: u64| Duration::from_secs(hours * 3600);
+    world.policy = Policy { leaf_max: hours(2160), leaf_usual: DAY, ..policy() };
+    world.restart();
+    let mut check = |left: Duration, wanted: &str| {
+        world.now = start().plus(60 * DAY).minus(left);
+        world.look(Duration::ZERO).unwrap();
+        assert!(world.remark().starts_with(wanted) && world.remark().is_empty() == wanted.is_empty(), "{left:?}");
+    };
+    check(60 * DAY, "");
+    check(13 * DAY, "");
+    check(11 * DAY, "generation 1 ends at 2027-03-16T08:00:00Z and no successor is prepared");
+    check(23 * HOUR, "certificates are cut short: generation 1 ends at");
+}

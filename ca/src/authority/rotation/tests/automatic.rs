@@ -102,6 +102,43 @@ fn a_clock_that_jumps_an_hour_neither_opens_a_gate_nor_retires_a_root_too_early(
 }
 
 #[test]
+fn a_clock_that_jumps_far_ahead_takes_no_root_away_from_leaves_that_live() {
+    let second = Duration::from_secs(1);
+    for keep_old in [Duration::ZERO, DAY] {
+        let mut world = World::new(Policy { keep_old, ..policy() }, 10 * YEAR);
+        world.happens(Event::Prepare).unwrap();
+        world.happens(Event::Activate { id: 2, readiness: Readiness::Whatever }).unwrap();
+        world.pass(HOUR);
+        let before = world.now;
+        // 120 days ahead for five seconds, and back.
+        world.now = before.plus(120 * DAY);
+        for _ in 0..5 {
+            world.now = world.now.plus(second);
+            world.look(second);
+        }
+        assert_eq!(world.phases(), "1:old 2:active", "{keep_old:?}");
+        world.now = before;
+        world.pass(22 * HOUR);
+        assert_eq!(world.phases(), "1:old 2:active", "{keep_old:?}");
+        world.pass(keep_old + 10 * HOUR);
+        assert_eq!(world.phases(), "2:active", "{keep_old:?}");
+    }
+}
+
+#[test]
+fn a_process_that_is_off_while_leaves_end_keeps_their_root_for_as_long_as_they_could_live() {
+    let mut world = World::new(policy(), 10 * YEAR);
+    world.happens(Event::Prepare).unwrap();
+    world.happens(Event::Activate { id: 2, readiness: Readiness::Whatever }).unwrap();
+    world.happens(Event::Taint { id: 1 }).unwrap();
+    world.now = world.now.plus(30 * DAY);
+    world.look(Duration::ZERO);
+    assert_eq!(world.phases(), "1:tainted 2:active", "whether 30 days have passed cannot be known");
+    world.pass(DAY);
+    assert_eq!(world.phases(), "2:active");
+}
+
+#[test]
 fn a_source_that_cannot_make_keys_lets_its_authority_end() {
     let mut world = World::new(policy(), YEAR);
     world.can_make = false;
