@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use signet_ca::app::App;
 use signet_ca::cli::DAEMON;
-use signet_ca::config::CaConfig;
+use signet_ca::config::{AuthoritySource, CaConfig};
 use signet_runtime::command::{self, EXIT_CONFIG, Invocation};
 use signet_runtime::config::Effective;
 use signet_runtime::shutdown::stop_signal;
@@ -51,6 +51,10 @@ fn main() -> ExitCode {
 fn remarked((config, effective): (CaConfig, Effective)) -> Effective {
     if config.ledger.is_none() {
         command::complain(&DAEMON, "`ledger.dir` is `none`: certificates will be issued without a record");
+    }
+    if matches!(config.authority.source, AuthoritySource::PluggedIn { state_dir: None, .. }) {
+        let message = "`authority.state_dir` is `none`: a change of roots that is under way will not survive a restart";
+        command::complain(&DAEMON, message);
     }
     effective
 }

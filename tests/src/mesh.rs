@@ -45,7 +45,10 @@ impl Ca {
 
     /// A CA over the plugged-in files in `dir`; nothing runs yet.
     pub fn plugged_in(workdir: &Workdir, dir: &Path) -> Self {
-        Self::with_authority(workdir, &format!("plugged_in_dir = {:?}", dir.display().to_string()))
+        Self::with_authority(
+            workdir,
+            &format!("plugged_in_dir = {:?}\nstate_dir = \"state\"", dir.display().to_string()),
+        )
     }
 
     fn with_authority(workdir: &Workdir, authority: &str) -> Self {

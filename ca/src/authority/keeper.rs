@@ -218,14 +218,13 @@ fn conductor(config: &AuthorityConfig, policy: Policy, trust_domain: &TrustDomai
         AuthoritySource::PluggedIn { dir, state_dir: Some(state_dir) } => {
             (in_dir(state_dir), None, Some(Directory::new(dir)))
         }
-        AuthoritySource::PluggedIn { dir, state_dir: None } => (Box::new(in_memory()), None, Some(Directory::new(dir))),
-        AuthoritySource::PluggedInIfThere { dir, state_dir } => {
-            let directory = Directory::new(dir);
-            // A plugged-in key is copied only where one of our own was before it, which then signs on for a while.
-            let has_place = directory.is_empty() || StateDir::is_used(state_dir);
-            let store: Box<dyn Store> = if has_place { in_dir(state_dir) } else { Box::new(in_memory()) };
-            (store, own, Some(directory))
+        AuthoritySource::PluggedIn { dir, state_dir: None } => {
+            tracing::warn!(
+                "`authority.state_dir` is `none`: a change of roots that is under way will not survive a restart"
+            );
+            (Box::new(in_memory()), None, Some(Directory::new(dir)))
         }
+        AuthoritySource::PluggedInIfThere { dir, state_dir } => (in_dir(state_dir), own, Some(Directory::new(dir))),
     };
     Conductor::new(store, trust_domain.clone(), policy, root_ttl, directory)
 }

@@ -43,8 +43,8 @@ use signing::Signing;
 /// Why there is no authority.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthorityError {
-    /// The state directory of a self-signed root.
-    #[error("self-signed authority cannot be used")]
+    /// Where generations are kept.
+    #[error("kept authority cannot be used")]
     SelfSigned(#[from] StateError),
     /// The directory of a plugged-in authority.
     #[error("plugged-in authority cannot be used")]

@@ -16,6 +16,11 @@ impl Conductor {
             return Some(overruled);
         }
         let active = self.rotation.active()?;
+        if !self.store.lasts() && self.is_changing(active) {
+            return Some(
+                "a restart would lose the change of roots that is under way: `authority.state_dir` is `none`".into(),
+            );
+        }
         let end = active.usable.not_after();
         if active.has_ended(now) || self.rotation.waiting().is_some() {
             // Readiness itself tells of the former; in the latter the cure is under way.
@@ -28,6 +33,11 @@ impl Conductor {
         let life = end.since(active.usable.not_before());
         let is_due = remaining < self.policy.tell_before(life, active.origin);
         is_due.then(|| format!("generation {} ends at {end} and no successor is prepared", active.id))
+    }
+
+    /// Whether more is needed than the generation that signs.
+    fn is_changing(&self, active: &Generation) -> bool {
+        self.rotation.waiting().is_some() || self.rotation.roots().len() > active.roots.ids().count()
     }
 }
 

@@ -49,11 +49,6 @@ impl StateDir {
         Self { dir: dir.to_owned(), trust_domain, lock: None }
     }
 
-    /// Whether generations are, or were, kept in `dir`.
-    pub(crate) fn is_used(dir: &Path) -> bool {
-        [JOURNAL_FILE, FIRST_FILE].iter().any(|name| !files::is_absent(&dir.join(name)))
-    }
-
     fn try_lock(&self) -> Result<Option<File>, StateError> {
         files::create_secret_dir(&self.dir)?;
         let failed = |verb| move |source| FileError::Io { verb, path: self.dir.clone(), source };

@@ -164,6 +164,11 @@ pub(crate) trait Store: Send {
 
     /// Names the place of generation `id` in messages.
     fn place(&self, id: u64) -> PathBuf;
+
+    /// Whether what is kept outlives the process.
+    fn lasts(&self) -> bool {
+        true
+    }
 }
 
 /// Keeps everything in memory: what ends with the process was given by others, and comes back from them.
@@ -218,5 +223,9 @@ impl Store for Memory {
 
     fn place(&self, id: u64) -> PathBuf {
         PathBuf::from(format!("generation {id}"))
+    }
+
+    fn lasts(&self) -> bool {
+        false
     }
 }

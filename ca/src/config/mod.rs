@@ -120,7 +120,7 @@ pub enum AuthoritySource {
     PluggedIn {
         /// The directory.
         dir: PathBuf,
-        /// Where a change under way is kept over restarts.
+        /// Where a change under way is kept over restarts; `None` when the operator wants it forgotten.
         state_dir: Option<PathBuf>,
     },
     /// An operator's if any of its files is there, otherwise a root of our own: Istio's rule for `ROOT_CA_DIR`.

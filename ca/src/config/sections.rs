@@ -30,6 +30,9 @@ const DURATION_MIN: Duration = Duration::from_secs(1);
 /// Where we keep what we need, when nobody says.
 const STATE_DIR: &str = "/var/lib/signet-ca";
 
+/// What an operator writes who wants no such directory.
+const NO_DIR: &str = "none";
+
 /// Istiod's names and our own, for a namespace.
 const SERVING_NAMES: [&str; 4] = ["istiod", "istiod-remote", "istio-pilot", "signet-ca"];
 
@@ -114,19 +117,20 @@ pub(super) fn check_url(url: &Uri, has_roots: bool, roots_key: &str) -> Result<(
 fn authority(reader: &mut Reader) -> Option<AuthorityConfig> {
     let plugged_in: Option<PathBuf> = reader.optional("authority.plugged_in_dir");
     let cacerts: Option<PathBuf> = reader.optional("authority.cacerts_dir");
-    let state_dir: Option<PathBuf> = match plugged_in {
-        Some(_) => reader.optional("authority.state_dir"),
-        None => reader.or("authority.state_dir", STATE_DIR),
-    };
+    let state_dir: Option<PathBuf> = reader.or("authority.state_dir", STATE_DIR);
     let root_ttl = duration(reader, "authority.root_ttl", "87600h");
     if plugged_in.is_some() && cacerts.is_some() {
         reader.refuse("authority.plugged_in_dir", "does not go with `authority.cacerts_dir`");
     }
-    let source = match (plugged_in, cacerts, state_dir) {
-        (Some(dir), _, state_dir) => AuthoritySource::PluggedIn { dir, state_dir },
-        (None, Some(dir), Some(state_dir)) => AuthoritySource::PluggedInIfThere { dir, state_dir },
-        (None, None, Some(state_dir)) => AuthoritySource::SelfSigned { state_dir },
-        (None, _, None) => return None,
+    let state_dir = state_dir?;
+    let is_kept = state_dir.as_os_str() != NO_DIR;
+    if !is_kept && plugged_in.is_none() {
+        reader.refuse("authority.state_dir", "`none` goes with `authority.plugged_in_dir` only: a root has to be kept");
+    }
+    let source = match (plugged_in, cacerts) {
+        (Some(dir), _) => AuthoritySource::PluggedIn { dir, state_dir: is_kept.then_some(state_dir) },
+        (None, Some(dir)) => AuthoritySource::PluggedInIfThere { dir, state_dir },
+        (None, None) => AuthoritySource::SelfSigned { state_dir },
     };
     Some(AuthorityConfig { source, root_ttl: root_ttl? })
 }

@@ -60,7 +60,11 @@ pub const SETTINGS: &[Setting] = &[
         "node_proxies_enrolled_only",
         "Only of pods that are enrolled in the ambient mesh, by Istio's annotation [default: true]",
     ),
-    Setting::new("authority.state_dir", "Directory of the self-signed root [default: /var/lib/signet-ca]"),
+    Setting::new(
+        "authority.state_dir",
+        "Directory of keys and of the state of their rotation, `none` with authority.plugged_in_dir [default: \
+         /var/lib/signet-ca]",
+    ),
     Setting::new("authority.plugged_in_dir", "Directory of a plugged-in authority, which must be there"),
     Setting::known_as(
         "ROOT_CA_DIR",

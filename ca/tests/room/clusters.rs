@@ -92,7 +92,7 @@ async fn one_set_of_roots_speaks_for_every_clusters_trust_domain() {
 #[tokio::test]
 async fn an_intermediate_that_is_bound_to_one_trust_domain_signs_for_no_other() {
     let bound = TestCa::root("cluster.local").intermediate_with(knobs::add_uri("spiffe://cluster.local"));
-    let setup = Setup::new().without("authority.state_dir");
+    let setup = Setup::new().with("authority.state_dir", "'none'");
     let dir = setup.path("plugged");
     fs::create_dir(&dir).unwrap();
     istio_layout(&dir, &bound);

@@ -175,11 +175,19 @@ fn keys_come_from_one_place_that_can_be_trusted() {
 fn one_authority_is_named_without_ambiguity() {
     let plugged = "tokens.jwks_file = 'DIR/jwks.json'\nauthority.plugged_in_dir = '/a'\n";
     check_problem(&format!("{plugged}authority.cacerts_dir = '/b'"), "does not go with `authority.cacerts_dir`");
-    let config = good("", &["--authority.plugged_in_dir", "/a"], &[]);
-    assert_eq!(config.authority.source, AuthoritySource::PluggedIn { dir: "/a".into(), state_dir: None });
-    let config = good("", &["--authority.plugged_in_dir", "/a", "--authority.state_dir", "/b"], &[]);
-    let state_dir = Some("/b".into());
-    assert_eq!(config.authority.source, AuthoritySource::PluggedIn { dir: "/a".into(), state_dir });
+    let check = |flags: &[&str], wanted: Option<&str>| {
+        let config = good("", &[&["--authority.plugged_in_dir", "/a"], flags].concat(), &[]);
+        let state_dir = wanted.map(Into::into);
+        assert_eq!(config.authority.source, AuthoritySource::PluggedIn { dir: "/a".into(), state_dir });
+        assert_eq!(config.control_socket.is_some(), wanted.is_some());
+    };
+    check(&[], Some("/var/lib/signet-ca"));
+    check(&["--authority.state_dir", "/b"], Some("/b"));
+    check(&["--authority.state_dir", "none"], None);
+    for source in ["", "authority.cacerts_dir = '/b'\n"] {
+        let nowhere = format!("tokens.jwks_file = 'DIR/jwks.json'\nauthority.state_dir = 'none'\n{source}");
+        check_problem(&nowhere, "`authority.state_dir` (DIR/ca.toml:3): `none` goes with `authority.plugged_in_dir` only");
+    }
 }
 
 #[test]

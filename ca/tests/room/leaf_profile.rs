@@ -34,7 +34,7 @@ async fn start(key: &PrivateKey, has_key_id: bool) -> (Lab, Certificate) {
     let root = params.self_signed(&pair).unwrap();
     let root = Certificate::from_der(root.der()).unwrap();
     assert_eq!(root.subject_key_id().is_some(), has_key_id);
-    let setup = Setup::new().without("authority.state_dir");
+    let setup = Setup::new().with("authority.state_dir", "'none'");
     let dir = setup.path("plugged");
     fs::create_dir(&dir).unwrap();
     fs::write(dir.join("ca-key.pem"), key.to_pem().as_bytes()).unwrap();

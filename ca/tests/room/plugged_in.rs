@@ -1,6 +1,7 @@
 //! An authority that an operator put into a directory, and the chains that come from it.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use signet_ca::app::StartError;
@@ -12,9 +13,9 @@ use crate::lab::{HOUR, Lab, Setup, WEB, any_csr, certificates, now};
 
 const FILES: [&str; 4] = ["ca-cert.pem", "ca-key.pem", "cert-chain.pem", "root-cert.pem"];
 
-/// Settings for a server with `ca` plugged in, and the directory.
+/// Settings for a server with `ca` plugged in and nothing kept of it, and the directory.
 fn setup(ca: &TestCa) -> (Setup, PathBuf) {
-    let setup = Setup::new().without("authority.state_dir");
+    let setup = Setup::new().with("authority.state_dir", "'none'");
     let dir = setup.path("plugged");
     fs::create_dir(&dir).unwrap();
     istio_layout(&dir, ca);
@@ -179,7 +180,8 @@ async fn istios_directory_is_used_whole_ignored_when_empty_and_refused_in_part()
     fs::copy(dir.path().join("root-cert.pem"), setup.path("plugged/root-cert.pem")).unwrap();
     let lab = cacerts(dir.path(), setup).start().await;
     assert_eq!(lab.issue().await.leaf().issuer_der(), ca.certificate().subject_der());
-    assert!(!lab.setup.path("state").exists());
+    let mode = |name: &str| fs::metadata(lab.setup.path(name)).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode("state"), mode("state/authority.pem")), (0o700, 0o600), "the key is kept for ourselves");
 
     fs::remove_file(dir.path().join("ca-key.pem")).unwrap();
     let error = start_error(cacerts(dir.path(), Setup::new())).await;

@@ -13,20 +13,20 @@ use crate::lab::{HOUR, Lab, Setup, certificates, eventually, now};
 
 /// A server with `ca` plugged in, under which a root is known a minute after it was published.
 async fn start(ca: &TestCa) -> (Lab, PathBuf) {
-    let setup = Setup::new().without("authority.state_dir").with_clock(Clock::manual(now().unix_millis()));
+    start_by("authority.plugged_in_dir", Setup::new(), ca).await
+}
+
+/// The same by the setting `key`.
+async fn start_by(key: &str, setup: Setup, ca: &TestCa) -> (Lab, PathBuf) {
+    let setup = setup.with_clock(Clock::manual(now().unix_millis()));
     let dir = setup.path("plugged");
     fs::create_dir(&dir).unwrap();
     istio_layout(&dir, ca);
     let setup = setup
-        .with("authority.plugged_in_dir", &format!("{:?}", dir.to_str().unwrap()))
-        .with("authority.state_dir", &format!("{:?}", setup_state(&dir)))
+        .with(key, &format!("{:?}", dir.to_str().unwrap()))
         .with("authority.rotation.min_wait", "'0s'")
         .with("authority.rotation.deadline", "'60s'");
     (setup.start().await, dir)
-}
-
-fn setup_state(plugged: &Path) -> String {
-    plugged.with_file_name("state").to_str().unwrap().to_owned()
 }
 
 async fn signer(lab: &Lab) -> Vec<u8> {
@@ -105,8 +105,14 @@ async fn a_secret_volume_that_kubernetes_swaps_is_followed() {
 
 #[tokio::test]
 async fn a_new_root_is_published_before_it_signs_and_the_old_one_stays() {
+    for key in ["authority.plugged_in_dir", "authority.cacerts_dir"] {
+        check_new_root(key).await;
+    }
+}
+
+async fn check_new_root(key: &str) {
     let (old, new) = (TestCa::root("cluster.local").intermediate(), TestCa::root("cluster.local").intermediate());
-    let (lab, dir) = start(&old).await;
+    let (lab, dir) = start_by(key, Setup::new(), &old).await;
     istio_layout(&dir, &new);
     eventually("both roots are published", async || roots(&lab).await.len() == 2).await;
     assert_eq!(key_of_signer(&lab).await, key_of(&old), "the old one signs until the new root is known");
@@ -152,4 +158,32 @@ async fn half_a_set_and_a_mismatched_one_are_refused_as_a_whole_and_mended_ones_
     assert_eq!(key_of_signer(&lab).await, key_of(&first));
     istio_layout(&dir, &next);
     signs(&lab, &next).await;
+}
+
+#[tokio::test]
+async fn without_a_state_directory_a_change_of_roots_is_said_to_be_in_danger() {
+    let (old, new) = (TestCa::root("cluster.local"), TestCa::root("cluster.local"));
+    let setup = Setup::new().with("authority.state_dir", "'none'");
+    let (lab, dir) = start_by("authority.plugged_in_dir", setup, &old).await;
+    lab.wait_ready().await;
+    assert!(!lab.get("/healthz/ready").await.1.contains("authority"), "nothing is under way");
+    istio_layout(&dir, &new);
+    let wanted =
+        "authority: a restart would lose the change of roots that is under way: `authority.state_dir` is `none`";
+    eventually("it is told", async || lab.get("/healthz/ready").await.1.contains(wanted)).await;
+}
+
+#[tokio::test]
+async fn the_old_files_again_cancel_a_new_root_that_waits() {
+    let (old, new) = (TestCa::root("cluster.local"), TestCa::root("cluster.local"));
+    let (lab, dir) = start(&old).await;
+    istio_layout(&dir, &new);
+    eventually("both roots are published", async || roots(&lab).await.len() == 2).await;
+    istio_layout(&dir, &old);
+    eventually("one root is published", async || roots(&lab).await.len() == 1).await;
+    let published = lab.metric("signet_ca_trust_bundle_generation").await;
+    lab.setup.clock.advance(Duration::from_secs(90));
+    let lab = lab.stop().await.start().await;
+    assert_eq!(key_of_signer(&lab).await, key_of(&old));
+    assert_eq!(lab.metric("signet_ca_trust_bundle_generation").await, published, "nothing was left to happen");
 }

@@ -74,7 +74,7 @@ async fn the_serving_certificate_names_no_workload() {
 
 #[tokio::test]
 async fn a_plugged_in_authority_presents_its_intermediates_and_not_its_root() {
-    let setup = Setup::new().without("authority.state_dir");
+    let setup = Setup::new().with("authority.state_dir", "'none'");
     let dir = setup.path("plugged");
     std::fs::create_dir(&dir).unwrap();
     let ca = TestCa::root("cluster.local").intermediate().intermediate();
