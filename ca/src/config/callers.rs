@@ -13,10 +13,14 @@ use signet_runtime::Reader;
 
 use super::FederationConfig;
 use super::oidc_callers::{self, OidcConfig, oidc_callers};
-use super::sections::{check_url, duration, list, readable};
+use super::sections::{check_url, duration, duration_from, list, readable};
 use crate::authenticate::{ClusterRules, JwksSource, Method, TokenMode, TokenRules};
 use crate::kubernetes::api::Connection;
 use crate::patterns::NamePattern;
+
+/// Shortest time after which knowledge of objects counts as stale: an API server that has nothing to say may be silent
+/// for half of it.
+const STALE_MIN: Duration = Duration::from_secs(300);
 
 /// Most names of one cluster.
 const ALIASES_MAX: usize = 64;
@@ -167,7 +171,7 @@ fn cluster(
     let require_pod = reader.or(&key("require_pod"), "true");
     let namespaces: Option<Vec<NamePattern>> = list(reader, &key("namespaces"), "*");
     let reviews_per_second = at_least_one(reader, &key("reviews_per_second"), "200");
-    let stale_after = duration(reader, &key("stale_after"), "24h");
+    let stale_after = duration_from(reader, &key("stale_after"), "24h", STALE_MIN);
     if issuer.is_none() && !needs_no_keys {
         return None;
     }

@@ -10,6 +10,7 @@ mod istio;
 mod jwt;
 mod kubernetes;
 mod ledger;
+mod means;
 mod oidc_callers;
 mod rotation;
 mod rules;
@@ -157,6 +158,20 @@ impl CaConfig {
     /// # Errors
     /// All problems together.
     pub fn read(layers: Layers) -> Result<(Self, Effective), ConfigError> {
+        let mut reader = Reader::new(layers);
+        let config = sections::all(&mut reader);
+        if let Some(config) = &config {
+            means::check(&mut reader, &config.callers, config.kubernetes.is_some());
+        }
+        reader.finish(config)
+    }
+
+    /// As [`CaConfig::read`] for [`App::build_with`](crate::app::App::build_with), which is given connections to
+    /// clusters that no setting names.
+    ///
+    /// # Errors
+    /// All problems together.
+    pub fn read_linked(layers: Layers) -> Result<(Self, Effective), ConfigError> {
         let mut reader = Reader::new(layers);
         let config = sections::all(&mut reader);
         reader.finish(config)

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use signet_runtime::Reader;
 
+use super::sections::duration_from;
 use super::{AuthorityConfig, ServingConfig};
 use crate::authority::rotation::{GENERATIONS_MAX, Policy};
 use crate::profile::Profile;
@@ -14,6 +15,9 @@ const PREPARED_PERCENT_MAX: u32 = 80;
 
 const PREPARE: &str = "authority.rotation.prepare_percent";
 const ACTIVATE: &str = "authority.rotation.activate_percent";
+
+/// Shortest wait for agents that do not answer, and for clocks that are behind.
+const WAIT_MIN: Duration = Duration::from_secs(60);
 
 /// The longest lives of what is signed: of anything, and of what whoever asks for nothing special is given.
 #[derive(Debug, Clone, Copy)]
@@ -53,8 +57,8 @@ fn policy(reader: &mut Reader, lives: Option<Lives>) -> Option<Policy> {
     let acknowledged = percent(reader, "authority.rotation.acknowledged_percent", "100", 100);
     // These may be zero: where every agent watches, nobody else has to be waited for.
     let min_wait: Option<Duration> = reader.or("authority.rotation.min_wait", "24h");
-    let deadline = super::sections::duration(reader, "authority.rotation.deadline", "48h");
-    let keep_old: Option<Duration> = reader.or("authority.rotation.keep_old", "24h");
+    let deadline = duration_from(reader, "authority.rotation.deadline", "48h", WAIT_MIN);
+    let keep_old = duration_from(reader, "authority.rotation.keep_old", "24h", WAIT_MIN);
     let renewal_spread: Option<Duration> = reader.or("authority.rotation.renewal_spread", "10m");
     if activate >= prepare && activate.is_some() {
         reader.refuse(ACTIVATE, "must be less than `authority.rotation.prepare_percent`");

@@ -157,7 +157,8 @@ fn leaf(reader: &mut Reader) -> Option<Profile> {
     if keys.as_ref().is_some_and(Vec::is_empty) {
         reader.refuse("leaf.keys", "must name at least one kind of key");
     }
-    Some(Profile { default_ttl: default_ttl?, max_ttl: max_ttl?, over_max: over_max?, keys: keys? })
+    let max_ttl = max_ttl?;
+    Some(Profile { default_ttl: default_ttl?.min(max_ttl), max_ttl, over_max: over_max?, keys: keys? })
 }
 
 fn serving(reader: &mut Reader, namespace: &str) -> Option<ServingConfig> {
@@ -211,6 +212,15 @@ pub(super) fn duration(reader: &mut Reader, key: &str, default: &str) -> Option<
     let duration: Duration = reader.or(key, default)?;
     if duration < DURATION_MIN {
         reader.refuse(key, "must be at least 1s");
+    }
+    Some(duration)
+}
+
+/// As [`duration`], of `least` at least.
+pub(super) fn duration_from(reader: &mut Reader, key: &str, default: &str, least: Duration) -> Option<Duration> {
+    let duration: Duration = reader.or(key, default)?;
+    if duration < least {
+        reader.refuse(key, format!("must be at least {}", humantime::format_duration(least)));
     }
     Some(duration)
 }

@@ -34,6 +34,8 @@ pub(crate) fn read(
     (CaConfig::read(DAEMON.layers(run, lookup)).map(|(config, _)| config), dir)
 }
 
+const HOUR: Duration = Duration::from_secs(3600);
+
 pub(crate) const LEAST: &str = "[tokens]\nissuer = 'k8s'\njwks_file = 'DIR/jwks.json'\n";
 
 pub(crate) fn good(toml: &str, flags: &[&str], environment: &[(&str, &str)]) -> CaConfig {
@@ -186,7 +188,10 @@ fn one_authority_is_named_without_ambiguity() {
     check(&["--authority.state_dir", "none"], None);
     for source in ["", "authority.cacerts_dir = '/b'\n"] {
         let nowhere = format!("tokens.jwks_file = 'DIR/jwks.json'\nauthority.state_dir = 'none'\n{source}");
-        check_problem(&nowhere, "`authority.state_dir` (DIR/ca.toml:3): `none` goes with `authority.plugged_in_dir` only");
+        check_problem(
+            &nowhere,
+            "`authority.state_dir` (DIR/ca.toml:3): `none` goes with `authority.plugged_in_dir` only",
+        );
     }
 }
 
@@ -248,6 +253,37 @@ fn the_ledger_stands_beside_the_authority_unless_it_is_put_elsewhere_or_left_out
     assert_eq!(ledger("[authority]\nstate_dir = '/s'").unwrap().dir, Path::new("/s/ledger"));
     assert_eq!(ledger("[authority]\nplugged_in_dir = '/p'").unwrap().dir, default.dir);
     assert_eq!(ledger("[ledger]\ndir = '/l'").unwrap().dir, Path::new("/l"));
+}
+
+#[test]
+fn what_could_start_and_would_not_work_is_refused_with_the_setting_that_is_missing() {
+    let check = |toml: &str, wanted| check_problem(&format!("tokens.jwks_file = 'DIR/jwks.json'\n{toml}"), wanted);
+    check(
+        "tokens.mode = 'local-then-review'",
+        "`tokens.mode` (DIR/ca.toml:3): reviews need the cluster's API server: set",
+    );
+    check("tokens.mode = 'review'", "`tokens.mode` (DIR/ca.toml:3): reviews need the cluster's API server");
+    let west = "id = 'west', issuer = 'w', jwks_file = 'DIR/jwks.json'";
+    check(&format!("clusters = [{{ {west}, mode = 'local-then-review' }}]"), "clusters[0].mode");
+    check(
+        "node_proxies = 'mesh/ztunnel'",
+        "`node_proxies` (DIR/ca.toml:3): what a node proxy asks for is judged by pods",
+    );
+    check("tokens.stale_after = '1s'", "`tokens.stale_after` (DIR/ca.toml:3): must be at least 5m");
+    check(
+        "leaf.default_ttl = '49h'\nleaf.max_ttl = '48h'",
+        "`leaf.default_ttl` (DIR/ca.toml:3): must not be longer than",
+    );
+    check("authority.rotation.keep_old = '0s'", "`authority.rotation.keep_old` (DIR/ca.toml:3): must be at least 1m");
+    let short = "authority.rotation.min_wait = '0s'\nauthority.rotation.deadline = '1s'";
+    check(short, "`authority.rotation.deadline` (DIR/ca.toml:4): must be at least 1m");
+
+    let connected = "[kubernetes]\nserver = 'http://localhost'\n";
+    let flags = ["--tokens.mode", "review", "--node_proxies", "mesh/ztunnel"];
+    assert_eq!(good(connected, &flags, &[]).callers.primary.rules.node_proxies.len(), 1);
+    let leaf = good("", &["--leaf.max_ttl", "2h"], &[]).leaf;
+    assert_eq!((leaf.default_ttl, leaf.max_ttl), (2 * HOUR, 2 * HOUR), "a default that nobody chose gives way");
+    assert_eq!(good("", &["--leaf.max_ttl", "2h", "--leaf.default_ttl", "2h"], &[]).leaf.default_ttl, 2 * HOUR);
 }
 
 #[test]

@@ -89,7 +89,7 @@ impl Setup {
         fs::write(&path, toml).unwrap();
         let mut layers = Layers::new();
         layers.file(&path);
-        CaConfig::read(layers).map(|(config, _)| config)
+        CaConfig::read_linked(layers).map(|(config, _)| config)
     }
 
     pub(crate) async fn try_start(self) -> Result<Lab, StartError> {
