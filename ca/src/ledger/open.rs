@@ -51,6 +51,8 @@ struct End {
     link: Link,
     next: u64,
     bytes: u64,
+    /// The last record that is said to be on the disk.
+    synced: u64,
     /// Whether something unfinished stands behind it.
     is_torn: bool,
 }
@@ -68,8 +70,10 @@ pub(super) fn open(dir: &Path, keeping: Keeping, now: Timestamp) -> Result<(Stor
     let Some((last, before)) = segments.split_last() else {
         let header = Header { first: 1, previous: Link::ORIGIN, opened: now };
         let (segment, file, bytes, link) = chain.create(header)?;
-        let (opened, lines) = (now, Vec::new());
-        return Ok((Store { chain, lock, segment, file, opened, bytes, link, next: 1, synced: 0, keeping, lines }, 0));
+        let (opened, next, synced, is_doubtful, lines) = (now, 1, 0, false, Vec::new());
+        let store =
+            Store { chain, lock, segment, file, opened, bytes, link, next, synced, is_doubtful, keeping, lines };
+        return Ok((store, 0));
     };
     let broken = |error| match error {
         ReadError::File(error) => OpenError::File(error),
@@ -85,9 +89,14 @@ pub(super) fn open(dir: &Path, keeping: Keeping, now: Timestamp) -> Result<(Stor
     let torn_bytes = if end.is_torn { put_aside(&chain, last, end.bytes)? } else { 0 };
     let file = last.append()?;
     let (segment, opened, lines) = (last.clone(), header.opened, Vec::new());
-    let (bytes, link, next) = (end.bytes, end.link, end.next);
-    let mut store = Store { chain, lock, segment, file, opened, bytes, link, next, synced: 0, keeping, lines };
-    store.sync()?;
+    // The process before may have ended because the disk failed it.
+    let End { bytes, link, next, synced, .. } = end;
+    let is_doubtful = true;
+    let mut store =
+        Store { chain, lock, segment, file, opened, bytes, link, next, synced, is_doubtful, keeping, lines };
+    if let Err(error) = store.sync() {
+        tracing::warn!(%error, "ledger's last records may not be on the disk");
+    }
     Ok((store, torn_bytes))
 }
 
@@ -107,9 +116,11 @@ fn read(segment: &Segment, is_last: bool) -> Result<(Header, End), ReadError> {
     let failed = |source| ReadError::File(FileError::io("read", &segment.path)(source));
     let mut reader =
         SegmentReader::open(segment).map_err(ReadError::File)?.map_err(|flaw| ReadError::at(segment, 1, None, flaw))?;
+    // A segment is begun when all before it is on the disk.
+    let mut synced = segment.first.saturating_sub(1);
     let flaw = loop {
         match reader.next().map_err(failed)? {
-            Next::Record(_) => {}
+            Next::Record(entry) => synced = synced.max(entry.head.synced),
             Next::End => break None,
             Next::Flaw(flaw) => break Some(flaw),
         }
@@ -119,6 +130,7 @@ fn read(segment: &Segment, is_last: bool) -> Result<(Header, End), ReadError> {
         link: reader.link(),
         next: reader.next_number(),
         bytes: reader.believed_bytes(),
+        synced,
         is_torn,
     };
     let found = (reader.header(), end(flaw.is_some(), &reader));

@@ -1,9 +1,9 @@
 //! The end of the chain that this process writes: adds records in groups, begins new segments, and puts itself in order
 //! after a failure. Blocks on the disk; knows nothing of who waits.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use signet_identity::Timestamp;
 use signet_runtime::files::{self, FileError};
 
 use super::chain::{Link, seal};
+use super::reader::{Next, SegmentReader};
 use super::record::Body;
 use super::segment::{Chain, Header, Lock, Segment};
 
@@ -24,6 +25,9 @@ const SEGMENTS_PER_AGE: u32 = 8;
 
 /// Room that there must be before writing goes on after a failure.
 const ROOM_BYTES: u64 = 256 * 1024;
+
+/// Bytes that are written again at once.
+const COPY_BYTES: usize = 64 * 1024;
 
 /// How large segments get, and how long and how much of them is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +58,9 @@ pub(super) struct Store {
     pub(super) next: u64,
     /// The last record known to be on the disk.
     pub(super) synced: u64,
+    /// Whether the system may take records after that one for written, and be wrong: it was once asked to write them and
+    /// failed, as far as we know. Asking again proves nothing then.
+    pub(super) is_doubtful: bool,
     pub(super) keeping: Keeping,
     /// The lines of one group.
     pub(super) lines: Vec<u8>,
@@ -76,6 +83,7 @@ impl Store {
         let header = Header { first: self.next, previous: self.link, opened: now };
         let (segment, file, bytes, link) = self.chain.create(header)?;
         (self.segment, self.file, self.bytes, self.link, self.opened) = (segment, file, bytes, link, now);
+        self.is_doubtful = false;
         Ok(())
     }
 
@@ -124,8 +132,10 @@ impl Store {
             return Err(WriteError::Removed { path: self.segment.path.clone() });
         }
         if sync {
-            self.file.sync_data().map_err(FileError::io("sync", &self.segment.path))?;
-            self.synced = next - 1;
+            self.wait_for_disk()?;
+            if !self.is_doubtful {
+                self.synced = next - 1;
+            }
         }
         let bytes = self.lines.len() as u64;
         (self.bytes, self.link, self.next) = (self.bytes + bytes, link, next);
@@ -134,8 +144,46 @@ impl Store {
 
     /// Waits until all that counts is on the disk.
     pub(super) fn sync(&mut self) -> Result<(), FileError> {
-        self.file.sync_data().map_err(FileError::io("sync", &self.segment.path))?;
-        self.synced = self.next - 1;
+        if self.is_doubtful {
+            self.write_again()?;
+        }
+        self.wait_for_disk()?;
+        (self.synced, self.is_doubtful) = (self.next - 1, false);
+        Ok(())
+    }
+
+    fn wait_for_disk(&mut self) -> Result<(), FileError> {
+        let waited = self.file.sync_data().map_err(FileError::io("sync", &self.segment.path));
+        self.is_doubtful |= waited.is_err();
+        waited
+    }
+
+    /// Writes once more what is not known to be on the disk. It is what the system remembers, so it is compared with the
+    /// chain first.
+    fn write_again(&self) -> Result<(), FileError> {
+        let failed = |verb| FileError::io(verb, &self.segment.path);
+        let unfit = |what: String| failed("write again")(io::Error::other(what));
+        let mut reader = SegmentReader::open(&self.segment)?.map_err(|flaw| unfit(flaw.to_string()))?;
+        let mut at = reader.believed_bytes();
+        loop {
+            if reader.next_number() <= self.synced + 1 {
+                at = reader.believed_bytes();
+            }
+            if !matches!(reader.next().map_err(failed("read"))?, Next::Record(_)) {
+                break;
+            }
+        }
+        if (reader.link(), reader.believed_bytes()) != (self.link, self.bytes) {
+            return Err(unfit("records that were written do not read back".to_owned()));
+        }
+        let file = OpenOptions::new().read(true).write(true).open(&self.segment.path).map_err(failed("open"))?;
+        let mut buffer = vec![0; COPY_BYTES];
+        while at < self.bytes {
+            let length = usize::try_from(self.bytes - at).unwrap_or(COPY_BYTES).min(COPY_BYTES);
+            let part = buffer.get_mut(..length).unwrap_or_default();
+            file.read_exact_at(part, at).and_then(|()| file.write_all_at(part, at)).map_err(failed("write again"))?;
+            at += length as u64;
+        }
         Ok(())
     }
 
@@ -148,7 +196,8 @@ impl Store {
         if self.is_there()? {
             self.file.set_len(self.bytes).map_err(FileError::io("cut", &self.segment.path))?;
             self.find_room()?;
-            return Ok(self.file.sync_all().map_err(FileError::io("sync", &self.segment.path))?);
+            self.file.sync_all().map_err(FileError::io("sync", &self.segment.path))?;
+            return Ok(self.sync()?);
         }
         files::create_secret_dir(&self.chain.path)?;
         if !has_name(&self.lock.file).map_err(FileError::io("look at", &self.chain.path))? {
@@ -176,3 +225,6 @@ impl Store {
 fn has_name(file: &File) -> io::Result<bool> {
     Ok(file.metadata()?.nlink() > 0)
 }
+
+#[cfg(test)]
+mod tests;
