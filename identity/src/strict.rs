@@ -36,6 +36,10 @@ const OID_EXTENSION_REQUEST: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01,
 /// Tags that a GeneralName may have (RFC 5280, 4.2.1.6): constructed where the name is a structure.
 const GENERAL_NAMES: &[u8] = &[0xa0, 0x81, 0x82, 0xa3, 0xa4, 0xa5, 0x86, 0x87, 0x88];
 
+/// Most extensions of a certificate and attributes of a request: each is looked for among those before it, and who sends
+/// them need not be known.
+const KINDS_MAX: usize = 64;
+
 /// What is wrong with a document's shape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ShapeError {
@@ -193,6 +197,9 @@ fn check_extension_value(kind: &[u8], value: &[u8]) -> Option<()> {
 fn once<'a>(seen: &mut Vec<&'a [u8]>, kind: &'a [u8]) -> Result<(), ShapeError> {
     if seen.contains(&kind) {
         return Err(Repeated);
+    }
+    if seen.len() >= KINDS_MAX {
+        return Err(Malformed);
     }
     seen.push(kind);
     Ok(())

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use signet_identity::certificate::LeafError;
-use signet_identity::svid::CHAIN_MAX_CERTIFICATES;
 use signet_identity::{
     BundleError, Certificate, CertificateError, SpiffeId, Timestamp, TrustBundle, TrustDomain, VerifyError,
     WorkloadName, hex,
@@ -103,21 +102,24 @@ impl CertificateRefusal {
     }
 }
 
-/// What a peer presented in its handshake, leaf first; proof only that it holds the leaf's key.
+/// What a peer presented in its handshake, leaf first; proof only that it holds the leaf's key. Read when a request is
+/// judged by it, and not before: the peer may never make one, and its connection would hold what was read.
 #[derive(Debug)]
 pub struct Presented {
-    chain: Result<Vec<Certificate>, CertificateError>,
+    chain: Vec<Box<[u8]>>,
 }
 
 impl Presented {
-    /// Reads the certificates of a handshake.
+    /// The certificates of a handshake, DER, which has bounded them.
     pub fn new<'a>(chain: impl IntoIterator<Item = &'a [u8]>) -> Self {
-        Self { chain: chain.into_iter().take(CHAIN_MAX_CERTIFICATES).map(Certificate::from_der).collect() }
+        Self { chain: chain.into_iter().map(Into::into).collect() }
     }
 
-    fn split(&self) -> Result<(&Certificate, &[Certificate]), CertificateRefusal> {
-        let chain = self.chain.as_ref().map_err(|error| CertificateRefusal::Malformed(error.clone()))?;
-        chain.split_first().ok_or(CertificateRefusal::Untrusted(VerifyError::Empty))
+    /// The leaf, and what stands above it.
+    fn read(&self) -> Result<(Certificate, Vec<Certificate>), CertificateRefusal> {
+        let (leaf, above) = self.chain.split_first().ok_or(CertificateRefusal::Untrusted(VerifyError::Empty))?;
+        let above = above.iter().map(|der| Certificate::from_der(der)).collect::<Result<_, _>>()?;
+        Ok((Certificate::from_der(leaf)?, above))
     }
 }
 
@@ -142,10 +144,10 @@ impl Renewal {
         oidc: &[OidcIssuer],
         now: Timestamp,
     ) -> Result<Caller, Refusal> {
-        let (leaf, above) = presented.split()?;
+        let (leaf, above) = presented.read()?;
         let published = self.authority.borrow().published().clone();
-        let id = self.verified(leaf, above, &published, now)?;
-        let since = self.known_since(leaf, &id, now)?;
+        let id = self.verified(&leaf, &above, &published, now)?;
+        let since = self.known_since(&leaf, &id, now)?;
         let workload = WorkloadName::from_spiffe_id(&id).ok();
         let cluster = self.home(&id, workload.as_ref(), oidc, since, now)?;
         Ok(Caller {

@@ -11,7 +11,10 @@ use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signat
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
-use signet_identity::svid::CHAIN_MAX_CERTIFICATES;
+
+/// Most certificates and octets that a peer may present. They stay as long as its connection, and nobody knows the peer.
+const PRESENTED_MAX_CERTIFICATES: usize = 5;
+const PRESENTED_MAX_BYTES: usize = 16 * 1024;
 
 /// Asks for a certificate and takes none as well.
 #[derive(Debug)]
@@ -36,11 +39,12 @@ impl ClientCertVerifier for AnyCertificate {
 
     fn verify_client_cert(
         &self,
-        _: &CertificateDer<'_>,
+        leaf: &CertificateDer<'_>,
         above: &[CertificateDer<'_>],
         _: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        if above.len() < CHAIN_MAX_CERTIFICATES {
+        let bytes = leaf.len() + above.iter().map(|certificate| certificate.len()).sum::<usize>();
+        if above.len() < PRESENTED_MAX_CERTIFICATES && bytes <= PRESENTED_MAX_BYTES {
             Ok(ClientCertVerified::assertion())
         } else {
             Err(CertificateError::BadEncoding.into())

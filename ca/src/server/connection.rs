@@ -15,7 +15,7 @@ use tokio_rustls::server::TlsStream;
 
 use super::entry::{Entry, Standing};
 use super::gathering::Gathering;
-use super::idle::{Activity, CROWD};
+use super::idle::Activity;
 use super::peers::Connection;
 use crate::authenticate::Presented;
 use crate::metrics::{HandshakeFailure, Metrics};
@@ -102,7 +102,7 @@ pub(super) async fn serve(stream: TcpStream, standing: Connection, terms: Arc<Te
         // A peer that breaks off, or breaks the rules, is nobody's concern here.
         _ = served.as_mut() => true,
         () = terms.aged() => false,
-        () = activity.ended(|| connection.is_one_of(CROWD)) => false,
+        () = activity.ended(|| connection.is_in_crowd()) => false,
         () = shutdown.begun() => false,
     };
     if !ended {

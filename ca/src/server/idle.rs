@@ -17,7 +17,12 @@ const IDLE_MAX: Duration = Duration::from_secs(60);
 const IDLE_IN_CROWD_MAX: Duration = Duration::from_secs(1);
 
 /// From how many open connections on they are a crowd: what they hold then is a few dozen MiB.
-pub(super) const CROWD: usize = 1_024;
+const CROWD: usize = 1_024;
+
+/// The same where only so many `connections` may be open: before half of them are taken by those that ask for nothing.
+pub(super) fn crowd(connections: usize) -> usize {
+    CROWD.min(connections / 2)
+}
 
 /// What is open on one connection.
 #[derive(Debug)]

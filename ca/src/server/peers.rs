@@ -14,6 +14,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
+use super::idle::crowd;
+
 /// Bad tokens of one address that are looked at together, and how many more each second.
 const BAD_TOKENS_MAX: f64 = 64.0;
 const BAD_TOKENS_PER_SEC: f64 = 16.0;
@@ -216,9 +218,10 @@ impl Connection {
         Some(Handshake { _permits: [own, of_all] })
     }
 
-    /// Whether at least so many connections are open in all.
-    pub(super) fn is_one_of(&self, many: usize) -> bool {
-        self.peers.connections_max.saturating_sub(self.peers.connections.available_permits()) >= many
+    /// Whether so many connections are open in all that none of them should be idle for long.
+    pub(super) fn is_in_crowd(&self) -> bool {
+        let max = self.peers.connections_max;
+        max.saturating_sub(self.peers.connections.available_permits()) >= crowd(max)
     }
 
     /// A place for one request, and leave to have its token looked at.

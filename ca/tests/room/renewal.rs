@@ -71,13 +71,17 @@ impl Home {
     }
 
     pub(crate) async fn connect(&self, chain_pem: &str, key: &PrivateKey) -> Channel {
+        self.try_connect(chain_pem, key).await.expect("whoever holds its key is served")
+    }
+
+    async fn try_connect(&self, chain_pem: &str, key: &PrivateKey) -> Result<Channel, tonic::transport::Error> {
         let key = pem::encode("PRIVATE KEY", &key.to_pkcs8());
         let tls = ClientTlsConfig::new()
             .ca_certificate(TlsRoot::from_pem(self.lab.published()))
             .identity(Identity::from_pem(chain_pem, key))
             .domain_name("localhost");
         let endpoint = Endpoint::from_shared(format!("https://{}", self.lab.listen)).unwrap();
-        endpoint.tls_config(tls).unwrap().connect().await.expect("whoever holds its key is served")
+        endpoint.tls_config(tls).unwrap().connect().await
     }
 
     pub(crate) async fn check(&self, held: &Issued, reason: &str) {
@@ -272,6 +276,26 @@ async fn certificates_of_others_prove_nobody() {
     let mut client = IstioCertificateServiceClient::new(channel);
     let token = home.lab.setup.issuer.sign(&home.claims);
     client.create_certificate(request(&token, &csr_of(&dns.key()), 60)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_peer_cannot_make_its_connection_hold_more_than_a_few_certificates() {
+    let home = Home::start().await;
+    let hours = Lifetime::new(home.lab.now().minus(HOUR), home.lab.now().plus(HOUR)).unwrap();
+    let stranger = TestCa::root("cluster.local");
+    for (names, is_served) in [(40, true), (400, false)] {
+        let mut leaf = stranger.leaf(WEB, hours);
+        for number in 0..names {
+            leaf = leaf.with(knobs::add_uri(&format!("spiffe://cluster.local/ns/shop/sa/{number:030}")));
+        }
+        let leaf = leaf.issue();
+        let channel = home.try_connect(&leaf.certificate().to_pem(), &leaf.key()).await;
+        let answer = match channel {
+            Ok(channel) => renew_over(&channel, 60).await.map(drop).map_err(|status| status.code()),
+            Err(_) => Err(Code::Unavailable),
+        };
+        assert_eq!(answer == Err(Code::Unauthenticated), is_served, "{names}: {answer:?}");
+    }
 }
 
 #[tokio::test]

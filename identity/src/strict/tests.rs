@@ -217,3 +217,15 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn extensions_are_few_so_that_looking_for_doubles_costs_little() {
+    let extension = |number: u8| [&[0x30, 0x07, 0x06, 0x03, 0x2a, 0x03, number, 0x04, 0x00] as &[u8]].concat();
+    let list = |count: u8| {
+        let content: Vec<u8> = (0..count).flat_map(extension).collect();
+        let length = u16::try_from(content.len()).unwrap().to_be_bytes();
+        [&[0x30, 0x82], length.as_slice(), &content].concat()
+    };
+    assert_eq!(check_extensions(&list(64)), Ok(()));
+    assert_eq!(check_extensions(&list(65)), Err(Malformed));
+}

@@ -156,3 +156,16 @@ fn addresses_of_one_host_are_one() {
     assert!(same("::ffff:10.0.0.1", "10.0.0.1"));
     assert!(!same("10.0.0.1", "10.0.0.2"));
 }
+
+#[tokio::test]
+async fn half_of_few_connections_are_a_crowd_already() {
+    let peers = Peers::new(LIMITS);
+    let mut open: Vec<Arc<Connection>> = Vec::new();
+    for number in 0..LIMITS.connections / 2 {
+        assert!(open.last().is_none_or(|last| !last.is_in_crowd()), "{number}");
+        open.push(established(&peers, address(u8::try_from(number).unwrap())).await);
+    }
+    assert!(open[0].is_in_crowd());
+    open.pop();
+    assert!(!open[0].is_in_crowd());
+}
