@@ -70,6 +70,13 @@ pub(super) fn check(reader: &mut Reader, callers: &CallersConfig) {
     }
 }
 
+/// Tokens that are minted here prove nobody here: with them a certificate would be had for a certificate, and so on.
+pub(super) fn check_own(reader: &mut Reader, callers: &CallersConfig, own: Option<&str>) {
+    if own.is_some_and(|own| callers.oidc.iter().any(|oidc| oidc.rules.issuer == own)) {
+        reader.refuse(TABLES, "names `jwt.issuer`, whose tokens are minted here and prove nobody here");
+    }
+}
+
 fn issuer(reader: &mut Reader, table: &str, trust_domain: Option<&TrustDomain>) -> Option<OidcConfig> {
     let key = |name: &str| format!("{table}.{name}");
     let issuer: Option<String> = reader.required(&key("issuer"));

@@ -18,6 +18,7 @@ use super::federation::federation;
 use super::jwt::jwt;
 use super::kubernetes::kubernetes;
 use super::ledger::ledger;
+use super::oidc_callers;
 use super::rotation;
 use super::rules::rules;
 use super::{AuthorityConfig, AuthoritySource, CaConfig, LogConfig, ServingConfig};
@@ -63,6 +64,9 @@ pub(super) fn all(reader: &mut Reader) -> Option<CaConfig> {
         callers::check_renewal(reader, callers, leaf.default_ttl.min(leaf.max_ttl));
     }
     let jwt = jwt(reader, state_dir, federation.as_ref().map(|federation| federation.refresh_hint));
+    if let (Some(callers), Some(Some(jwt))) = (&callers, &jwt) {
+        oidc_callers::check_own(reader, callers, jwt.profile.issuer.as_deref());
+    }
     let leaf_max_ttl = leaf.as_ref().map(|leaf| leaf.max_ttl);
     let ledger = ledger(reader, &state_dir.join("ledger"), leaf_max_ttl);
     let admission = admission(reader);

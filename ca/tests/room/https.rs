@@ -4,16 +4,23 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::client::ResolvesClientCert;
 use rustls::crypto::ring::default_provider;
+use rustls::crypto::ring::sign::any_ecdsa_type;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, HandshakeKind, RootCertStore};
+use rustls::sign::CertifiedKey;
+use rustls::{ClientConfig, HandshakeKind, RootCertStore, SignatureScheme};
+use signet_identity::PrivateKey;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::lab::Issued;
+
+/// How an HTTP/2 client begins: the preface, and settings that say nothing.
+const OPENING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
 
 /// What came back.
 pub(crate) struct Answer {
@@ -69,12 +76,46 @@ pub(crate) async fn second_handshake(address: SocketAddr, roots_pem: &str, held:
         let stream = TcpStream::connect(address).await.unwrap();
         let mut stream = connector.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap();
         // Tickets come before the first answer.
-        stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+        stream.write_all(OPENING).await.unwrap();
         assert!(stream.read(&mut [0; 64]).await.unwrap() > 0, "the server should say something");
         stream.get_ref().1.handshake_kind().expect("the handshake should be over")
     };
     assert_eq!(connect().await, HandshakeKind::Full);
     connect().await
+}
+
+/// Presents a certificate whose key it does not hold.
+#[derive(Debug)]
+struct Impostor(Arc<CertifiedKey>);
+
+impl ResolvesClientCert for Impostor {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        Some(self.0.clone())
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
+}
+
+/// Whether the CA's endpoint says anything to a peer that presents the leaf of `held` with another key.
+pub(crate) async fn serves_an_impostor(address: SocketAddr, roots_pem: &str, held: &Issued) -> bool {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(CertificateDer::pem_slice_iter(roots_pem.as_bytes()).flatten());
+    let other = PrivateKey::generate_p256().unwrap();
+    let key = any_ecdsa_type(&PrivateKeyDer::Pkcs8(other.to_pkcs8().to_vec().into())).unwrap();
+    let certified = CertifiedKey::new(vec![CertificateDer::from(held.leaf().der().to_vec())], key);
+    let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_client_cert_resolver(Arc::new(Impostor(Arc::new(certified))));
+    let stream = TcpStream::connect(address).await.unwrap();
+    let name = ServerName::try_from("localhost").unwrap();
+    // In TLS 1.3 the client learns of the refusal when it reads.
+    let Ok(mut stream) = TlsConnector::from(Arc::new(config)).connect(name, stream).await else { return false };
+    let _ = stream.write_all(OPENING).await;
+    matches!(stream.read(&mut [0; 64]).await, Ok(read) if read > 0)
 }
 
 /// Sends `request` as it is and reads to the end, for at most twenty seconds. An answer that breaks off counts as read.

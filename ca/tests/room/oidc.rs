@@ -204,6 +204,8 @@ fn settings_that_would_mix_up_issuers_or_names_are_refused() {
     check(&setup(BY_PATH).0.with("authenticators", "['password']"), "is no way of identifying callers");
     check(&setup(BY_PATH).0.with("authenticators", "['oidc', 'oidc']"), "names `oidc` twice");
     check(&setup(BY_PATH).0.with("authenticators", "[]"), "must name at least one way");
+    let minting = setup(BY_PATH).0.with("jwt.enabled", "true").with("jwt.issuer", &format!("'{CI}'"));
+    check(&minting, "whose tokens are minted here");
     check(&setup(BY_PATH).0.with("tokens.issuer", &format!("'{CI}'")), "are judged by a cluster's");
     let rule = format!("'{{\"issuer\": \"{CI}\", \"audiences\": [\"a\"]}}'");
     check(&setup(BY_PATH).0.with("oidc_rule", &rule), "are judged by a cluster's or another issuer's rules already");

@@ -30,7 +30,7 @@ pub(crate) struct Home {
 }
 
 impl Home {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         Self::start_with(|setup| setup).await
     }
 

@@ -7,9 +7,14 @@ use rcgen::CustomExtension;
 use serde_json::json;
 use signet_identity::certificate::usage_period_from;
 use signet_identity::{Lifetime, PrivateKey};
+use signet_proto::signet_ca::identity_client::IdentityClient;
+use signet_proto::signet_ca::trust_bundle_client::TrustBundleClient;
+use signet_proto::signet_ca::{MintJwtRequest, WatchRequest};
 use signet_testkit::{TestCa, TokenIssuer, istio_layout, knobs};
+use tokio_stream::StreamExt;
 use tonic::Code;
 
+use crate::https::serves_an_impostor;
 use crate::lab::{HOUR, Issued, Setup, WEB, csr_of, eventually, now, request};
 use crate::renewal::{Home, renew_over};
 use crate::rotation::operator;
@@ -122,6 +127,32 @@ async fn a_stolen_key_that_is_tainted_is_not_exchanged_for_certificates_of_its_s
     home.check_over(&channels[0], Code::Unauthenticated, "certificate_distrusted").await;
     home.check_over(&channels[1], Code::Unauthenticated, "certificate_untrusted").await;
     home.renew(&home.first().await).await.expect("what the next one signs is renewed");
+}
+
+#[tokio::test]
+async fn whoever_does_not_hold_a_certificates_key_is_not_served() {
+    let home = Home::start().await;
+    let held = home.first().await;
+    assert!(!serves_an_impostor(home.lab.listen, &home.lab.published(), &held).await);
+    home.renew(&held).await.expect("its holder is");
+}
+
+#[tokio::test]
+async fn whoever_may_renew_may_watch_and_get_tokens_too() {
+    let home = Home::start_with(|setup| setup.with("jwt.enabled", "true")).await;
+    let held = home.first().await;
+    let channel = home.channel(&held).await;
+    let asked = MintJwtRequest { audience: vec!["payments".to_owned()], validity_seconds: 60 };
+    eventually("a token key signs", async || {
+        IdentityClient::new(channel.clone()).mint_jwt(asked.clone()).await.is_ok()
+    })
+    .await;
+    let opening = tokio_stream::once(WatchRequest { acknowledged_generation: 0 });
+    let opening = opening.chain(tokio_stream::pending());
+    let mut watch = TrustBundleClient::new(channel).watch(opening).await.unwrap().into_inner();
+    assert_eq!(watch.message().await.unwrap().unwrap().trust_domain, "cluster.local");
+    let accepted = "signet_ca_authentications_total{authenticator=\"client-certificate\",verdict=\"accepted\"}";
+    assert!(home.lab.metric(accepted).await >= 2);
 }
 
 #[test]
