@@ -110,6 +110,10 @@ impl Conductor {
             waited += BUSY_POLL;
         }
         if self.leads {
+            if self.rotation.generations().is_empty() && self.store.has_published() {
+                // A root that was published before anything was written down comes first, and keeps its key.
+                self.make(Why::Found, now)?;
+            }
             self.import_first(now)??;
         }
         self.look(now, Duration::ZERO, Watching::default())?;
@@ -209,11 +213,14 @@ impl Conductor {
     /// Makes a root of our own, unless the one that is to come next is there already: a process that was killed before
     /// it could write that down, or an earlier version of this program, left it.
     fn make(&mut self, why: Why, now: Timestamp) -> Result<(), StateError> {
-        let Some(ttl) = self.root_ttl else { return Err(StateError::NoSigner) };
         let (id, is_first) = (self.rotation.next_id(), self.rotation.generations().is_empty());
         let found = self.store.unwritten(id)?;
         let is_found = found.is_some();
-        let material = found.map_or_else(|| make_root(&self.trust_domain, ttl, now), Ok)?;
+        let material = match (found, self.root_ttl) {
+            (Some(found), _) => found,
+            (None, Some(ttl)) => make_root(&self.trust_domain, ttl, now)?,
+            (None, None) => return Err(StateError::NoSigner),
+        };
         let usable = material.certificate.lifetime();
         let roots = TrustBundle::new(self.trust_domain.clone(), vec![material.certificate.clone()])
             .map_err(|error| self.unfit(id, error.into()))?;

@@ -189,6 +189,10 @@ impl Store for StateDir {
         }
     }
 
+    fn has_published(&self) -> bool {
+        !files::is_absent(&self.root())
+    }
+
     fn place(&self, id: u64) -> PathBuf {
         let (before, after) = LATER_FILE;
         self.dir.join(if id == 1 { FIRST_FILE.to_owned() } else { format!("{before}{id}{after}") })

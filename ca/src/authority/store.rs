@@ -165,6 +165,11 @@ pub(crate) trait Store: Send {
     /// Names the place of generation `id` in messages.
     fn place(&self, id: u64) -> PathBuf;
 
+    /// Whether roots stand where everyone can read them.
+    fn has_published(&self) -> bool {
+        false
+    }
+
     /// Whether what is kept outlives the process.
     fn lasts(&self) -> bool {
         true

@@ -109,6 +109,10 @@ impl Store for Mortal {
     fn place(&self, id: u64) -> PathBuf {
         self.inner.place(id)
     }
+
+    fn has_published(&self) -> bool {
+        self.inner.has_published()
+    }
 }
 
 /// One life of an authority, killed once on its way.

@@ -152,3 +152,22 @@ fn a_fresh_intermediate_that_outlives_the_usual_certificate_is_no_trouble_until_
     check(11 * DAY, "generation 1 ends at 2027-03-16T08:00:00Z and no successor is prepared");
     check(23 * HOUR, "certificates are cut short: generation 1 ends at");
 }
+
+#[test]
+fn files_plugged_in_over_a_root_from_before_there_were_generations_follow_it_and_its_key_stays() {
+    for makes_roots in [true, false] {
+        let mut world = World::new();
+        world.restart();
+        world.give_and_judge();
+        let before = std::fs::read(world.dir.path().join("authority.pem")).unwrap();
+        std::fs::remove_file(world.dir.path().join("state.json")).unwrap();
+        let files = memory_dir();
+        istio_layout(files.path(), &root(start()));
+        (world.directory, world.makes_roots) = (Some(files.path().to_owned()), makes_roots);
+        world.restart();
+        assert_eq!(world.phases(), "1:active 2:published");
+        assert_eq!(std::fs::read(world.dir.path().join("authority.pem")).unwrap(), before);
+        world.pass(3 * HOUR, TICK);
+        assert_eq!(world.phases(), "1:old 2:active");
+    }
+}
