@@ -160,7 +160,7 @@ impl Conductor {
                 return Ok(Verdict::Final);
             }
             Err(refusal) => {
-                let is_distrusted = matches!(refusal, Refusal::Distrusted { .. });
+                let is_distrusted = matches!(refusal, Refusal::Distrusted { .. } | Refusal::DistrustedKey { .. });
                 self.refuse(if is_distrusted { "distrusted" } else { "rotation" }, &refusal.to_string());
                 // There will be room once old certificates have ended.
                 return Ok(if refusal == Refusal::TooMany { Verdict::ForNow } else { Verdict::Final });

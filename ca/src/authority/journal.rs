@@ -52,6 +52,9 @@ struct Journal {
     bundle: u64,
     next_id: u64,
     roots: BTreeMap<String, RootEntry>,
+    /// Key ids with the end of their certificates, in seconds since the Unix epoch.
+    #[serde(default)]
+    distrusted: BTreeMap<String, i64>,
     generations: Vec<Entry>,
 }
 
@@ -93,6 +96,7 @@ pub(super) fn write(rotation: &Rotation, trust_domain: &TrustDomain) -> Result<S
         bundle: rotation.bundle(),
         next_id: rotation.next_id(),
         roots: rotation.roots().iter().map(|(id, root)| (id.clone(), RootEntry::of(root))).collect(),
+        distrusted: rotation.distrusted().iter().map(|(id, end)| (id.clone(), end.unix_secs())).collect(),
         generations: rotation.generations().iter().map(Entry::of).collect(),
     };
     serde_json::to_string_pretty(&journal).map_err(|error| JournalError::Malformed(error.to_string()))
@@ -109,7 +113,8 @@ pub(super) fn read(text: &[u8], trust_domain: &TrustDomain) -> Result<(String, R
     let generations = journal.generations.into_iter().map(|entry| entry.generation(trust_domain));
     let generations: Vec<Generation> = generations.collect::<Result<_, _>>()?;
     let roots = journal.roots.into_iter().map(|(id, entry)| (id, entry.root())).collect();
-    let rotation = Rotation::restored(generations, roots, journal.bundle, journal.next_id)?;
+    let distrusted = journal.distrusted.into_iter().map(|(id, end)| (id, Timestamp::from_unix_secs(end))).collect();
+    let rotation = Rotation::restored(generations, roots, journal.bundle, journal.next_id, distrusted)?;
     Ok((journal.trust_domain, rotation))
 }
 

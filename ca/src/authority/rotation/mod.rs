@@ -23,11 +23,16 @@ pub(crate) use step::{Event, Moment, Step};
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use signet_identity::Timestamp;
+
 /// Most generations that are waiting, signing, or trusted for what they signed.
 pub const GENERATIONS_MAX: usize = 16;
 
 /// Most generations that are over and still listed.
 pub const HISTORY_MAX: usize = 8;
+
+/// Most keys that are remembered as not to be believed.
+pub const DISTRUSTED_MAX: usize = 256;
 
 /// All generations, and the number of the bundle that they make.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +45,8 @@ pub struct Rotation {
     pub(super) bundle: u64,
     /// The id that the next generation gets; none is used twice.
     pub(super) next_id: u64,
+    /// Key ids of generations that were tainted or revoked, whatever became of them, and when their certificates end.
+    pub(super) distrusted: BTreeMap<String, Timestamp>,
 }
 
 /// Why a written-down rotation cannot be true.
@@ -60,12 +67,15 @@ pub enum Inconsistent {
     /// More generations than there can be.
     #[error("more than {} generations", GENERATIONS_MAX + HISTORY_MAX)]
     TooMany,
+    /// More distrusted keys than are remembered.
+    #[error("more than {DISTRUSTED_MAX} distrusted keys")]
+    TooManyKeys,
 }
 
 impl Rotation {
     /// Nothing yet; the first bundle gets the number after `bundle`.
     pub(crate) fn new(bundle: u64) -> Self {
-        Self { generations: Vec::new(), roots: BTreeMap::new(), bundle, next_id: 1 }
+        Self { generations: Vec::new(), roots: BTreeMap::new(), bundle, next_id: 1, distrusted: BTreeMap::new() }
     }
 
     /// A rotation as it was written down.
@@ -77,8 +87,13 @@ impl Rotation {
         roots: BTreeMap<String, PublishedRoot>,
         bundle: u64,
         next_id: u64,
+        distrusted: BTreeMap<String, Timestamp>,
     ) -> Result<Self, Inconsistent> {
-        let rotation = Self { generations, roots, bundle, next_id };
+        let mut rotation = Self { generations, roots, bundle, next_id, distrusted };
+        // An earlier version of this program knew them by their phase alone.
+        let is_distrusted = |found: &&Generation| matches!(found.phase, Phase::Tainted | Phase::Revoked);
+        let ids: Vec<u64> = rotation.generations.iter().filter(is_distrusted).map(|found| found.id).collect();
+        ids.into_iter().for_each(|id| rotation.distrust(id));
         let ids: Vec<u64> = rotation.generations.iter().map(|generation| generation.id).chain([next_id]).collect();
         if ids.is_sorted_by(|one, next| one < next) && ids.first().is_some_and(|first| *first > 0) {
             rotation.check().map(|()| rotation)
@@ -91,6 +106,9 @@ impl Rotation {
         let count = |wanted: fn(Phase) -> bool| self.generations.iter().filter(|found| wanted(found.phase)).count();
         if self.generations.len() > GENERATIONS_MAX + HISTORY_MAX {
             return Err(Inconsistent::TooMany);
+        }
+        if self.distrusted.len() > DISTRUSTED_MAX {
+            return Err(Inconsistent::TooManyKeys);
         }
         if count(|phase| phase == Phase::Active) > 1 {
             return Err(Inconsistent::Active);
@@ -152,11 +170,15 @@ impl Rotation {
         tainted.map(|generation| generation.key_id.clone()).collect()
     }
 
-    /// Key ids of the generations that are not believed any more, for as long as they are remembered.
+    /// Key ids of the generations that are not believed any more: those that were tainted or revoked, also when they have
+    /// retired since or are not listed any more.
     pub fn distrusted_key_ids(&self) -> Vec<String> {
-        let is_distrusted = |phase: Phase| matches!(phase, Phase::Tainted | Phase::Revoked);
-        let distrusted = self.generations.iter().filter(|generation| is_distrusted(generation.phase));
-        distrusted.map(|generation| generation.key_id.clone()).collect()
+        self.distrusted.keys().cloned().collect()
+    }
+
+    /// The keys that are not believed any more, each with the end of its certificates.
+    pub(crate) fn distrusted(&self) -> &BTreeMap<String, Timestamp> {
+        &self.distrusted
     }
 
     fn get_mut(&mut self, id: u64) -> Option<&mut Generation> {

@@ -112,8 +112,8 @@ impl World {
     /// What holds in every state that can be reached.
     fn check(&self) {
         let rotation = &self.rotation;
-        let again =
-            Rotation::restored(rotation.generations.clone(), rotation.roots.clone(), rotation.bundle, rotation.next_id);
+        let Rotation { generations, roots, bundle, next_id, distrusted } = rotation.clone();
+        let again = Rotation::restored(generations, roots, bundle, next_id, distrusted);
         assert_eq!(again.as_ref(), Ok(rotation), "a state should be readable once it is written");
         if let Some(active) = rotation.active() {
             assert!(active.horizon.is_some());

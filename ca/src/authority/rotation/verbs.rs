@@ -4,7 +4,7 @@
 use signet_identity::Timestamp;
 
 use super::step::{Change, Moment, Why};
-use super::{Generation, Offer, Origin, Phase, Policy, Progress, Rotation};
+use super::{DISTRUSTED_MAX, Generation, Offer, Origin, Phase, Policy, Progress, Rotation};
 
 /// Whether an operator waits for the gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +54,12 @@ pub enum Refusal {
         id: u64,
         /// What it is.
         phase: Phase,
+    },
+    /// Its key was that of one that was tainted or revoked.
+    #[error("key {key_id} was tainted or revoked")]
+    DistrustedKey {
+        /// The key's identifier.
+        key_id: String,
     },
     /// Its roots are not known everywhere.
     #[error("generation {id} may not sign yet: {progress}")]
@@ -145,6 +151,9 @@ impl Rotation {
             }
             Some((id, Phase::Prepared | Phase::Published | Phase::Active)) => return Err(Refusal::Known { id }),
         }
+        if self.distrusted.contains_key(&offer.key_id) {
+            return Err(Refusal::DistrustedKey { key_id: offer.key_id });
+        }
         self.supersede(now);
         if self.is_full() {
             return Err(Refusal::TooMany);
@@ -207,7 +216,10 @@ impl Rotation {
 
     pub(super) fn taint(&mut self, id: u64, now: Timestamp) -> Result<Change, Refusal> {
         match self.known(id)?.phase {
-            Phase::Old => Ok(self.enter(id, Phase::Tainted, Why::Operator, now)),
+            Phase::Old => {
+                self.distrust(id);
+                Ok(self.enter(id, Phase::Tainted, Why::Operator, now))
+            }
             Phase::Active => Err(Refusal::Signs { id }),
             phase => Err(Refusal::NotTaintable { id, phase }),
         }
@@ -216,9 +228,23 @@ impl Rotation {
     pub(super) fn revoke(&mut self, id: u64, now: Timestamp) -> Result<Change, Refusal> {
         match self.known(id)?.phase {
             Phase::Tainted | Phase::Prepared | Phase::Published => {
+                self.distrust(id);
                 Ok(self.enter(id, Phase::Revoked, Why::Operator, now))
             }
             phase => Err(Refusal::NotRevocable { id, phase }),
+        }
+    }
+
+    /// Remembers that the key of `id` is not to be believed, whatever becomes of the generation. Where there are too many,
+    /// the one whose certificates end first is forgotten; none is for its age alone, as the clock may be wrong.
+    pub(super) fn distrust(&mut self, id: u64) {
+        let Some(found) = self.get(id) else { return };
+        let (key_id, end) = (found.key_id.clone(), found.usable.not_after());
+        let known = self.distrusted.entry(key_id).or_insert(end);
+        *known = end.max(*known);
+        if self.distrusted.len() > DISTRUSTED_MAX {
+            let first = self.distrusted.iter().min_by_key(|(_, end)| **end).map(|(key_id, _)| key_id.clone());
+            self.distrusted.retain(|key_id, _| first.as_ref() != Some(key_id));
         }
     }
 }

@@ -13,7 +13,10 @@ fn written() -> (World, String) {
 
 #[test]
 fn a_journal_reads_back_as_it_was_written() {
-    let (mut world, text) = written();
+    let (mut world, _) = written();
+    world.wish(Wish::Revoke { id: 2 }).unwrap();
+    let text = std::fs::read_to_string(world.dir.path().join("state.json")).unwrap();
+    assert!(text.contains("\"distrusted\": {\n"), "{text}");
     let (of, rotation) = journal::read(text.as_bytes(), &trust_domain()).unwrap();
     assert_eq!(of, "cluster.local");
     assert_eq!(rotation, world.conductor().rotation);

@@ -146,8 +146,8 @@ fn a_state_that_cannot_be_is_not_taken_for_one() {
     let check = |change: &dyn Fn(&mut Rotation), wanted: Inconsistent| {
         let mut rotation = world.rotation.clone();
         change(&mut rotation);
-        let Rotation { generations, roots, bundle, next_id } = rotation;
-        assert_eq!(Rotation::restored(generations, roots, bundle, next_id), Err(wanted));
+        let Rotation { generations, roots, bundle, next_id, distrusted } = rotation;
+        assert_eq!(Rotation::restored(generations, roots, bundle, next_id, distrusted), Err(wanted));
     };
     check(&|rotation| rotation.next_id = 5, Inconsistent::Ids);
     check(&|rotation| rotation.generations.reverse(), Inconsistent::Ids);
@@ -163,4 +163,48 @@ fn a_state_that_cannot_be_is_not_taken_for_one() {
         rotation.generations.extend((50..80).map(|id| Generation { id, ..retired.clone() }));
     };
     check(&many, Inconsistent::TooMany);
+    let many_keys = |rotation: &mut Rotation| {
+        rotation.distrusted.extend((0..=DISTRUSTED_MAX).map(|key| (key.to_string(), start())));
+    };
+    check(&many_keys, Inconsistent::TooManyKeys);
+}
+
+#[test]
+fn a_key_that_was_tainted_or_revoked_is_not_believed_again_whatever_became_of_its_generation() {
+    let mut world = every_phase();
+    let distrusted = ["key of root-1", "key of root-2"];
+    assert_eq!(world.rotation.distrusted_key_ids(), distrusted);
+    world.pass(4 * DAY);
+    assert_eq!(world.phase(2), Phase::Retired, "its last leaf has ended, the key may still be in a thief's hands");
+    assert_eq!(world.rotation.distrusted_key_ids(), distrusted);
+    let life = Lifetime::new(world.now, world.now.plus(YEAR)).unwrap();
+    let again = offer("root-2", life);
+    let renewed = Offer { key_id: "key of root-1".to_owned(), ..offer("a new certificate", life) };
+    for offer in [again, renewed] {
+        let key_id = offer.key_id.clone();
+        assert_eq!(world.happens(Event::Offered(offer)), Err(Refusal::DistrustedKey { key_id }));
+    }
+
+    // Until they are not listed any more.
+    for id in 5..20 {
+        world.happens(Event::Revoke { id }).unwrap();
+        world.happens(Event::Prepare).unwrap();
+    }
+    assert!(world.rotation.get(1).is_none() && world.rotation.get(2).is_none());
+    let ids = world.rotation.distrusted_key_ids();
+    assert!(ids.len() == 17 && distrusted.iter().all(|id| ids.contains(&(*id).to_owned())), "{ids:?}");
+
+    // And never more than the bound.
+    for id in 20..20 + DISTRUSTED_MAX as u64 {
+        world.happens(Event::Revoke { id }).unwrap();
+        world.happens(Event::Prepare).unwrap();
+    }
+    assert_eq!(world.rotation.distrusted_key_ids().len(), DISTRUSTED_MAX);
+}
+
+#[test]
+fn a_state_from_before_distrusted_keys_were_remembered_still_knows_those_by_their_phase() {
+    let Rotation { generations, roots, bundle, next_id, distrusted } = every_phase().rotation;
+    let again = Rotation::restored(generations, roots, bundle, next_id, BTreeMap::new()).unwrap();
+    assert_eq!(again.distrusted, distrusted);
 }
