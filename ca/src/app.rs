@@ -38,6 +38,9 @@ use crate::trust_bundle::{REQUEST_MAX_BYTES, TrustBundleService};
 /// caller can make the server hold before its token is looked at is this times its streams.
 const MESSAGE_MAX_BYTES: usize = 64 * 1024;
 
+/// Largest question about health or services, in bytes; they hold a name.
+const QUESTION_MAX_BYTES: usize = 4 * 1024;
+
 /// How long open requests may take to end once shutdown has begun.
 const DRAIN_DEADLINE: Duration = Duration::from_secs(10);
 
@@ -237,12 +240,14 @@ impl App {
         let minting = self.minting.as_ref().map(|tokens| tokens.service(self.issuer.clone()));
         let service = CertificateService::new(self.issuer);
         let service = IstioCertificateServiceServer::new(service).max_decoding_message_size(MESSAGE_MAX_BYTES);
+        let grpc_health = grpc_health.max_decoding_message_size(QUESTION_MAX_BYTES);
         let mut routes = Routes::new(watched).add_service(grpc_health);
         if let Some(service) = minting {
             routes = routes.add_service(service.max_decoding_message_size(MESSAGE_MAX_BYTES));
         }
         if self.reflection {
-            routes = routes.add_service(reflection().map_err(StartError::from)?);
+            routes = routes
+                .add_service(reflection().map_err(StartError::from)?.max_decoding_message_size(QUESTION_MAX_BYTES));
         }
         let current = self.authority.authority();
         let mut registry = self.metrics.registry(current.clone(), self.clock.clone());

@@ -105,6 +105,13 @@ impl Origin {
         Credential { bearer, cluster, certificate: self.presented.as_deref() }
     }
 
+    /// Whether the log gets one more line about what this address is refused: then how many it did not get since the
+    /// last, if any.
+    pub(crate) fn line(&self) -> Option<Option<u64>> {
+        let left_out = self.connection.as_ref().map_or(Some(0), |connection| connection.line(Instant::now()))?;
+        Some(Some(left_out).filter(|count| *count > 0))
+    }
+
     /// The token was judged: `None` when nothing could be decided.
     pub(crate) fn judged(&self, is_good: Option<bool>) {
         match (&self.connection, is_good) {

@@ -150,11 +150,13 @@ fn log_refused(error: &IssueError, origin: &Origin) {
         tracing::debug!(request_id = origin.request_id, reason = error.reason(), "certificate refused");
         return;
     }
+    let Some(left_out) = origin.line() else { return };
     tracing::warn!(
         request_id = origin.request_id,
         peer = origin.peer.map(display),
         reason = error.reason(),
         error = chain(error),
+        left_out,
         "certificate refused"
     );
 }

@@ -113,11 +113,13 @@ fn log_refused(error: &MintError, origin: &Origin) {
         tracing::debug!(request_id = origin.request_id, reason = error.reason(), "token refused");
         return;
     }
+    let Some(left_out) = origin.line() else { return };
     tracing::warn!(
         request_id = origin.request_id,
         peer = origin.peer.map(tracing::field::display),
         reason = error.reason(),
         error = chain(error),
+        left_out,
         "token refused"
     );
 }

@@ -77,6 +77,8 @@ pub enum HandshakeFailure {
     Timeout,
     /// The peer's address holds as many connections as are left for all others.
     PeerShare,
+    /// The peer did not begin to speak HTTP/2.
+    Silent,
 }
 
 /// What a signing error is called in Istio's metric.
@@ -346,6 +348,7 @@ impl Metrics {
             HandshakeFailure::Refused => "refused",
             HandshakeFailure::Timeout => "timeout",
             HandshakeFailure::PeerShare => "peer_share",
+            HandshakeFailure::Silent => "silent",
         };
         self.inner.handshake_failures.get_or_create(&ReasonLabels { reason }).inc();
     }

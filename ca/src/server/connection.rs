@@ -16,6 +16,7 @@ use tokio_rustls::server::TlsStream;
 use super::entry::{Entry, Standing};
 use super::gathering::Gathering;
 use super::idle::Activity;
+use super::opening::Opening;
 use super::peers::Connection;
 use crate::authenticate::Presented;
 use crate::metrics::{HandshakeFailure, Metrics};
@@ -27,8 +28,8 @@ const HANDSHAKE_WAIT_MAX: Duration = Duration::from_secs(10);
 /// Most requests open at once on one connection.
 const STREAMS_MAX: u32 = 128;
 
-/// Most bytes of headers on one request: the largest token and room for others.
-const HEADERS_MAX_BYTES: u32 = 64 * 1024;
+/// Most bytes of headers on one request: the largest token, of 16 KiB, and room for others.
+const HEADERS_MAX_BYTES: u32 = 24 * 1024;
 
 /// Most bytes of bodies that a peer may send before they are read: of one request, and of all.
 const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
@@ -95,12 +96,18 @@ pub(super) async fn serve(stream: TcpStream, standing: Connection, terms: Arc<Te
     terms.metrics.connection_opened();
     let chain = tls.get_ref().1.peer_certificates();
     let presented = chain.map(|chain| Arc::new(Presented::new(chain.iter().map(AsRef::as_ref))));
-    let (connection, activity) = (Arc::new(standing), Activity::new());
+    let (connection, activity, opening) = (Arc::new(standing), Activity::new(), Opening::default());
     let standing = Standing::new(terms.entry.clone(), peer, connection.clone(), activity.clone(), presented);
-    let mut served = pin!(terms.http.serve_connection(TokioIo::new(Gathering::new(tls)), standing));
+    let stream = TokioIo::new(Gathering::new(opening.listen(tls)));
+    let mut served = pin!(terms.http.serve_connection(stream, standing));
     let ended = tokio::select! {
         // A peer that breaks off, or breaks the rules, is nobody's concern here.
         _ = served.as_mut() => true,
+        () = opening.missed() => {
+            terms.metrics.handshake_failed(HandshakeFailure::Silent);
+            // There is nobody to be told.
+            true
+        }
         () = terms.aged() => false,
         () = activity.ended(|| connection.is_in_crowd()) => false,
         () = shutdown.begun() => false,

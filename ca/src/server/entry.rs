@@ -3,12 +3,11 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderName, HeaderValue, Request, Response};
-use http_body_util::BodyExt;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use signet_identity::KeyError;
 use signet_proto::istio_ca::istio_certificate_service_server::IstioCertificateServiceServer;
@@ -18,16 +17,23 @@ use tonic::service::Routes;
 use tonic::{Code, Status};
 use tower::Service;
 
+use super::bodies::{Counted, Keeping};
 use super::idle::{Activity, Stream};
-use super::methods::Methods;
-use super::peers::{Connection, Place, Refused};
+use super::methods::{Method, Methods};
+use super::peers::{Connection, OpenStream, Place, Refused};
 use crate::authenticate::Presented;
 use crate::call::{self, Arrival, RequestIds};
 use crate::metrics::{GrpcCall, Metrics};
 use crate::service::CertificateService;
 
-/// Most time from a request's headers to its answer, so that a body sent in drops does not hold a place.
+/// Most time from a request's headers to its answer, and to the end of its message, so that a body sent in drops does
+/// not hold a place.
 const REQUEST_DEADLINE: Duration = Duration::from_secs(30);
+const BODY_DEADLINE: Duration = Duration::from_secs(5);
+
+/// What a request holds beside its message: so much, and its headers as they came and as they are kept.
+const REQUEST_BYTES: usize = 4096;
+const HEADER_COPIES: usize = 2;
 
 /// When an address should come back that takes more than its share, in milliseconds.
 const RETRY_AFTER_MILLIS: std::ops::RangeInclusive<u64> = 500..=2_000;
@@ -82,9 +88,22 @@ impl Standing {
         Self { entry, peer, connection, activity, presented }
     }
 
-    fn place(&self, is_costly: bool) -> Result<Option<Place>, Refused> {
-        if is_costly { self.connection.ask(Instant::now()).map(Some) } else { Ok(None) }
+    /// What a request needs before anything is done for it.
+    fn claim(&self, method: &Method, headers: &HeaderMap, now: Instant) -> Result<Claim, Refused> {
+        if method.has_caller {
+            self.connection.bring_token(now)?;
+        }
+        let place = Arc::new(self.connection.ask(bytes_of(headers))?);
+        let stream = if method.is_stream && !method.has_caller { Some(self.connection.open_stream()?) } else { None };
+        Ok(Claim { place, stream, busy: self.activity.stream() })
     }
+}
+
+/// What a request takes.
+struct Claim {
+    place: Arc<Place>,
+    stream: Option<OpenStream>,
+    busy: Stream,
 }
 
 impl hyper::service::Service<Request<Incoming>> for Standing {
@@ -96,60 +115,73 @@ impl hyper::service::Service<Request<Incoming>> for Standing {
         let (method, is_for_certificates) = self.entry.methods.at(request.uri().path());
         let call = GrpcCall::begin(method.counters.clone());
         let id = self.entry.ids.next();
-        let place = match self.place(method.is_costly) {
-            Ok(place) => place,
+        let now = Instant::now();
+        let claim = match self.claim(method, request.headers(), now) {
+            Ok(claim) => claim,
             Err(refused) => {
                 self.entry.metrics.admission().shed(reason(refused));
                 let answer = told(busy(), call, id);
                 return Box::pin(std::future::ready(Ok(answer)));
             }
         };
-        let (now, stream) = (Instant::now(), self.activity.stream());
         let deadline = call::timeout(request.headers()).and_then(|timeout| now.checked_add(timeout));
         let latest = now + REQUEST_DEADLINE;
         let until = deadline.map_or(latest, |deadline| deadline.min(latest));
         let (counters, connection) = (method.counters.clone(), self.connection.clone());
         let (request_id, peer, presented) = (id.clone(), self.peer, self.presented.clone());
         let arrival = Arrival { request_id, peer, deadline, connection, counters, presented };
-        let mut request = request.map(Body::new);
+        let is_stream = method.is_stream;
+        let mut request = request.map(|incoming| {
+            if is_stream { Body::new(incoming) } else { Body::new(Counted::new(incoming, claim.place.clone())) }
+        });
         request.extensions_mut().insert(Arc::new(arrival));
+        let times = Times { read_by: if is_stream { until } else { until.min(now + BODY_DEADLINE) }, until };
         if is_for_certificates {
             let answer = self.entry.certificates.clone().call(request);
-            let answered = answered(answer, place, until, call, id);
-            Box::pin(async move {
-                // Its one message is ready with its head.
-                let _stream = stream;
-                answered.await
-            })
+            Box::pin(answered(answer, claim, times, is_stream, call, id))
         } else {
             let answer = self.entry.others.clone().call(request);
-            let answered = answered(answer, place, until, call, id);
-            Box::pin(async move { answered.await.map(|response| response.map(|body| open_with(body, stream))) })
+            Box::pin(answered(answer, claim, times, is_stream, call, id))
         }
     }
 }
 
+/// When a request must have been read, and answered.
+#[derive(Clone, Copy)]
+struct Times {
+    read_by: Instant,
+    until: Instant,
+}
+
 async fn answered(
     answer: impl Future<Output = Result<Response<Body>, Infallible>>,
-    place: Option<Place>,
-    until: Instant,
+    claim: Claim,
+    times: Times,
+    is_stream: bool,
     call: GrpcCall,
     id: String,
 ) -> Result<Response<Body>, Infallible> {
-    let response = match timeout_at(until, answer).await {
+    let mut answer = pin!(answer);
+    let mut answered = timeout_at(times.read_by, answer.as_mut()).await;
+    if answered.is_err() && times.read_by < times.until && claim.place.is_read() {
+        answered = timeout_at(times.until, answer).await;
+    }
+    let mut response = match answered {
         Ok(Ok(response)) => response,
         Err(_) => Status::deadline_exceeded(LATE_TEXT).into_http(),
     };
+    let Claim { place, stream, busy } = claim;
     drop(place);
+    if is_stream {
+        response = response.map(|body| Body::new(Keeping { body, _held: (stream, busy) }));
+    }
     Ok(told(response, call, id))
 }
 
-/// `body`, with which `stream` ends.
-fn open_with(body: Body, stream: Stream) -> Body {
-    Body::new(body.map_frame(move |frame| {
-        let _open = &stream;
-        frame
-    }))
+/// About as many bytes as a request with these headers holds before its message comes.
+fn bytes_of(headers: &HeaderMap) -> usize {
+    let headers: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    REQUEST_BYTES + HEADER_COPIES * headers
 }
 
 /// The answer under its request's name, and counted.
@@ -181,6 +213,8 @@ fn busy() -> Response<Body> {
 fn reason(refused: Refused) -> &'static str {
     match refused {
         Refused::Share => "peer_share",
+        Refused::Bytes => "peer_bytes",
+        Refused::Streams => "peer_streams",
         Refused::BadTokens => "bad_tokens",
     }
 }

@@ -8,20 +8,26 @@ use crate::metrics::{GrpcMethod, MethodLabels, Metrics};
 #[derive(Debug, Clone)]
 pub(super) struct Method {
     path: &'static str,
-    /// Whether it costs so much that an address may only take its share.
-    pub(super) is_costly: bool,
+    /// Whether its callers show who they are.
+    pub(super) has_caller: bool,
+    /// Whether its answer goes on.
+    pub(super) is_stream: bool,
     pub(super) counters: Arc<GrpcMethod>,
 }
 
-const CREATE_CERTIFICATE: &str = "/istio.v1.auth.IstioCertificateService/CreateCertificate";
-const MINT_JWT: &str = "/signet.ca.v1.Identity/MintJwt";
-const WATCH: &str = "/signet.ca.v1.TrustBundle/Watch";
+const UNARY: &str = "unary";
+const SERVER_STREAM: &str = "server_stream";
+const BIDI_STREAM: &str = "bidi_stream";
 
-/// Everything else that has a name of its own: type and path.
-const OTHERS: [(&str, &str); 3] = [
-    ("unary", "/grpc.health.v1.Health/Check"),
-    ("server_stream", "/grpc.health.v1.Health/Watch"),
-    ("bidi_stream", "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"),
+const CREATE_CERTIFICATE: &str = "/istio.v1.auth.IstioCertificateService/CreateCertificate";
+
+/// Everything else that has a name of its own: type, path, and whether its callers show who they are.
+const OTHERS: [(&str, &str, bool); 5] = [
+    (UNARY, "/signet.ca.v1.Identity/MintJwt", true),
+    (BIDI_STREAM, "/signet.ca.v1.TrustBundle/Watch", true),
+    (UNARY, "/grpc.health.v1.Health/Check", false),
+    (SERVER_STREAM, "/grpc.health.v1.Health/Watch", false),
+    (BIDI_STREAM, "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", false),
 ];
 
 /// All of them.
@@ -35,19 +41,15 @@ pub(super) struct Methods {
 
 impl Methods {
     pub(super) fn new(metrics: &Metrics) -> Self {
-        let method = |kind, path: &'static str, is_costly| {
+        let method = |kind, path: &'static str, has_caller| {
             let (service, name) = path.trim_start_matches('/').split_once('/').unwrap_or((path, path));
             let labels = MethodLabels { grpc_type: kind, grpc_service: service, grpc_method: name };
-            Method { path, is_costly, counters: metrics.grpc_method(labels) }
+            Method { path, has_caller, is_stream: kind != UNARY, counters: metrics.grpc_method(labels) }
         };
-        let cheap = OTHERS.into_iter().map(|(kind, path)| method(kind, path, false));
         Self {
-            create_certificate: method("unary", CREATE_CERTIFICATE, true),
-            others: [method("unary", MINT_JWT, true), method("bidi_stream", WATCH, true)]
-                .into_iter()
-                .chain(cheap)
-                .collect(),
-            unknown: method("unary", "/unknown/unknown", false),
+            create_certificate: method(UNARY, CREATE_CERTIFICATE, true),
+            others: OTHERS.into_iter().map(|(kind, path, has_caller)| method(kind, path, has_caller)).collect(),
+            unknown: method(UNARY, "/unknown/unknown", false),
         }
     }
 

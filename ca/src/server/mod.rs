@@ -4,6 +4,8 @@
 //! request is somebody's ([`peers`]), that small answers leave at once (`TCP_NODELAY`), and that whatever is asked, even
 //! what no service understands, is named and counted ([`entry`]). What is served is not known here.
 
+mod bodies;
+mod budget;
 mod capacity;
 mod client_certificate;
 mod connection;
@@ -11,7 +13,9 @@ mod entry;
 mod gathering;
 mod idle;
 mod methods;
+mod opening;
 mod peers;
+mod pool;
 
 use std::io;
 use std::net::SocketAddr;
@@ -46,6 +50,12 @@ const HANDSHAKES_OF_ONE_MAX: usize = 128;
 
 /// Most requests between their headers and their answer.
 const REQUESTS_MAX: usize = 8_192;
+
+/// Most bytes that they hold, tokens that nobody has looked at yet above all.
+const REQUESTS_MAX_BYTES: usize = 48 * 1024 * 1024;
+
+/// Most streams that are open without anybody having said who opened them.
+const STREAMS_MAX: usize = 1_024;
 
 /// How long to wait after the operating system refused to accept (out of file descriptors).
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
@@ -116,6 +126,8 @@ impl Server {
             handshakes: HANDSHAKES_MAX,
             handshakes_of_one: HANDSHAKES_OF_ONE_MAX,
             requests: REQUESTS_MAX,
+            bytes: REQUESTS_MAX_BYTES,
+            streams: STREAMS_MAX,
         });
         let entry = Entry::new(certificates, others, self.metrics.clone())?;
         let terms = Arc::new(Terms::new(self.tls, entry, self.age_max, self.metrics.clone()));

@@ -1,10 +1,11 @@
-//! What one address may take before anybody knows who calls: connections, handshakes, requests, and bad tokens.
+//! What one address may take before anybody knows who calls: connections, handshakes, requests and their bytes, streams
+//! that anybody may open, bad tokens, and lines in the log.
 //!
-//! Of requests an address may have as many as are still free, so one that takes all it can leaves half to the others, and
-//! two leave a third. Of connections it may have four times as many. Handshakes beyond its own bound wait and are not
-//! refused. Many callers may stand behind one address, so bad tokens count against the connection that brought them: whatever its neighbours do, a connection's first token is
-//! looked at, and so is every token of one that brought good ones. Only a connection that brings bad ones shares a budget
-//! with its address.
+//! Of requests, bytes and streams an address may have as many as are still free (`pool`), of connections four times as
+//! many. Handshakes beyond its own bound wait and are not refused. Many callers may stand behind one address, so bad
+//! tokens count against the connection that brought them: every token of one that brought good ones is looked at, and
+//! the first token of a new one, unless its address made hundreds of connections for nothing but a bad one. A connection
+//! that brings bad ones shares a budget with its address.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
@@ -14,11 +15,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
+use super::budget::{Budget, Lines};
 use super::idle::crowd;
+use super::pool::Pool;
 
 /// Bad tokens of one address that are looked at together, and how many more each second.
 const BAD_TOKENS_MAX: f64 = 64.0;
 const BAD_TOKENS_PER_SEC: f64 = 16.0;
+
+/// New connections of one address that are looked at together although each brings a bad token first, and how many more
+/// each second.
+const BAD_FIRSTS_MAX: f64 = 256.0;
+const BAD_FIRSTS_PER_SEC: f64 = 32.0;
+
+/// Most streams of one connection that anybody may open.
+const STREAMS_OF_ONE_MAX: usize = 4;
 
 /// Connections that an address may have for each that is still free.
 const CONNECTIONS_PER_FREE: usize = 4;
@@ -37,6 +48,10 @@ pub(super) struct Limits {
     /// Of these, for one address.
     pub(super) handshakes_of_one: usize,
     pub(super) requests: usize,
+    /// Bytes of requests between their headers and their answer.
+    pub(super) bytes: usize,
+    /// Streams that anybody may open.
+    pub(super) streams: usize,
 }
 
 /// What an address was refused for.
@@ -44,6 +59,10 @@ pub(super) struct Limits {
 pub(crate) enum Refused {
     /// It holds as many as are left for all others.
     Share,
+    /// Its requests hold as many bytes as are left for all others.
+    Bytes,
+    /// It, or its connection, has as many open streams as it may.
+    Streams,
     /// Its connection brought only bad tokens, and its address too many of them.
     BadTokens,
 }
@@ -55,7 +74,9 @@ pub(super) struct Peers {
     connections_max: usize,
     handshakes: Arc<Semaphore>,
     handshakes_of_one: usize,
-    requests: Shared,
+    requests: Pool,
+    bytes: Pool,
+    streams: Pool,
     table: Mutex<Table>,
 }
 
@@ -67,37 +88,21 @@ struct Table {
 }
 
 #[derive(Debug)]
-struct Shared {
-    taken: AtomicUsize,
-    max: usize,
-}
-
-#[derive(Debug)]
 struct Peer {
     connections: AtomicUsize,
     handshakes: Arc<Semaphore>,
     requests: AtomicUsize,
-    bad_tokens: Mutex<Budget>,
+    bytes: AtomicUsize,
+    streams: AtomicUsize,
+    patience: Mutex<Patience>,
 }
 
-/// A bucket that fills by itself.
+/// What is left of the patience with an address.
 #[derive(Debug)]
-struct Budget {
-    left: f64,
-    at: Instant,
-}
-
-impl Budget {
-    fn left(&mut self, now: Instant) -> f64 {
-        let secs = now.saturating_duration_since(self.at).as_secs_f64();
-        self.left = (self.left + secs * BAD_TOKENS_PER_SEC).min(BAD_TOKENS_MAX);
-        self.at = self.at.max(now);
-        self.left
-    }
-
-    fn take(&mut self, now: Instant) {
-        self.left = (self.left(now) - 1.0).max(0.0);
-    }
+struct Patience {
+    bad_tokens: Budget,
+    bad_firsts: Budget,
+    lines: Lines,
 }
 
 /// Room for one more connection, before anybody took it.
@@ -117,7 +122,9 @@ impl Peers {
             connections_max: limits.connections,
             handshakes: Arc::new(Semaphore::new(limits.handshakes)),
             handshakes_of_one: limits.handshakes_of_one,
-            requests: Shared { taken: AtomicUsize::new(0), max: limits.requests },
+            requests: Pool::new(limits.requests),
+            bytes: Pool::new(limits.bytes),
+            streams: Pool::new(limits.streams),
             table: Mutex::default(),
         })
     }
@@ -140,8 +147,9 @@ impl Peers {
         }
         peer.connections.fetch_add(1, Ordering::Relaxed);
         drop(table);
-        let (peers, brought_bad) = (self.clone(), AtomicBool::new(false));
-        Ok(Connection { peers, peer, key, brought_bad, _permit: room.connection })
+        let (is_known, brought_bad) = (AtomicBool::new(false), AtomicBool::new(false));
+        let (peers, streams) = (self.clone(), AtomicUsize::new(0));
+        Ok(Connection { peers, peer, key, is_known, brought_bad, streams, _permit: room.connection })
     }
 
     /// Forgets an address without a connection, unless its bad tokens must be remembered; bounds how many are.
@@ -149,7 +157,7 @@ impl Peers {
         let Some(peer) = table.peers.get(&key).filter(|peer| peer.connections.load(Ordering::Relaxed) == 0) else {
             return;
         };
-        if peer.budget().left(now) >= BAD_TOKENS_MAX {
+        if peer.patience().is_whole(now) {
             table.peers.remove(&key);
             return;
         }
@@ -178,12 +186,24 @@ impl Peer {
             connections: AtomicUsize::new(0),
             handshakes: Arc::new(Semaphore::new(handshakes)),
             requests: AtomicUsize::new(0),
-            bad_tokens: Mutex::new(Budget { left: BAD_TOKENS_MAX, at: now }),
+            bytes: AtomicUsize::new(0),
+            streams: AtomicUsize::new(0),
+            patience: Mutex::new(Patience {
+                bad_tokens: Budget::new(BAD_TOKENS_MAX, BAD_TOKENS_PER_SEC, now),
+                bad_firsts: Budget::new(BAD_FIRSTS_MAX, BAD_FIRSTS_PER_SEC, now),
+                lines: Lines::new(now),
+            }),
         })
     }
 
-    fn budget(&self) -> MutexGuard<'_, Budget> {
-        self.bad_tokens.lock().unwrap_or_else(PoisonError::into_inner)
+    fn patience(&self) -> MutexGuard<'_, Patience> {
+        self.patience.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Patience {
+    fn is_whole(&mut self, now: Instant) -> bool {
+        self.bad_tokens.is_full(now) && self.bad_firsts.is_full(now)
     }
 }
 
@@ -204,8 +224,12 @@ pub(crate) struct Connection {
     peers: Arc<Peers>,
     peer: Arc<Peer>,
     key: IpAddr,
+    /// Whether any of its tokens was judged.
+    is_known: AtomicBool,
     /// Whether the newest token was bad.
     brought_bad: AtomicBool,
+    /// Streams that anybody may open.
+    streams: AtomicUsize,
     _permit: OwnedSemaphorePermit,
 }
 
@@ -224,20 +248,44 @@ impl Connection {
         max.saturating_sub(self.peers.connections.available_permits()) >= crowd(max)
     }
 
-    /// A place for one request, and leave to have its token looked at.
-    pub(super) fn ask(self: &Arc<Self>, now: Instant) -> Result<Place, Refused> {
-        if self.brought_bad.load(Ordering::Relaxed) && self.peer.budget().left(now) < 1.0 {
-            return Err(Refused::BadTokens);
+    /// Leave to have a token looked at.
+    pub(super) fn bring_token(&self, now: Instant) -> Result<(), Refused> {
+        let is_spent = if self.brought_bad.load(Ordering::Relaxed) {
+            self.peer.patience().bad_tokens.is_spent(now)
+        } else if self.is_known.load(Ordering::Relaxed) {
+            false
+        } else {
+            self.peer.patience().bad_firsts.is_spent(now)
+        };
+        if is_spent { Err(Refused::BadTokens) } else { Ok(()) }
+    }
+
+    /// A place for one request, which holds so many bytes already.
+    pub(super) fn ask(self: &Arc<Self>, bytes: usize) -> Result<Place, Refused> {
+        let (all, own) = (&self.peers, &self.peer);
+        if !all.requests.take(&own.requests, 1) {
+            return Err(Refused::Share);
         }
-        let all = &self.peers.requests;
-        let taken = all.taken.fetch_add(1, Ordering::Relaxed);
-        let own = self.peer.requests.fetch_add(1, Ordering::Relaxed);
-        let place = Place { connection: self.clone() };
-        if own < all.max.saturating_sub(taken) { Ok(place) } else { Err(Refused::Share) }
+        if !all.bytes.take(&own.bytes, bytes) {
+            all.requests.give_back(&own.requests, 1);
+            return Err(Refused::Bytes);
+        }
+        Ok(Place { connection: self.clone(), bytes: AtomicUsize::new(bytes), is_read: AtomicBool::new(false) })
+    }
+
+    /// Leave to open a stream without saying who opens it.
+    pub(super) fn open_stream(self: &Arc<Self>) -> Result<OpenStream, Refused> {
+        let own = self.streams.fetch_add(1, Ordering::Relaxed);
+        if own < STREAMS_OF_ONE_MAX && self.peers.streams.take(&self.peer.streams, 1) {
+            return Ok(OpenStream { connection: self.clone() });
+        }
+        self.streams.fetch_sub(1, Ordering::Relaxed);
+        Err(Refused::Streams)
     }
 
     /// Its token was good.
     pub(crate) fn brought_good_token(&self) {
+        self.is_known.store(true, Ordering::Relaxed);
         if self.brought_bad.load(Ordering::Relaxed) {
             self.brought_bad.store(false, Ordering::Relaxed);
         }
@@ -245,8 +293,18 @@ impl Connection {
 
     /// Its token was bad, and will be.
     pub(crate) fn brought_bad_token(&self, now: Instant) {
+        let was_known = self.is_known.swap(true, Ordering::Relaxed);
         self.brought_bad.store(true, Ordering::Relaxed);
-        self.peer.budget().take(now);
+        let mut patience = self.peer.patience();
+        patience.bad_tokens.take(now);
+        if !was_known {
+            patience.bad_firsts.take(now);
+        }
+    }
+
+    /// Whether the log gets one more line about what its address is refused, and how many it did not get since the last.
+    pub(crate) fn line(&self, now: Instant) -> Option<u64> {
+        self.peer.patience().lines.next(now)
     }
 }
 
@@ -262,12 +320,48 @@ impl Drop for Connection {
 /// A request's place; given back when it ends.
 pub(super) struct Place {
     connection: Arc<Connection>,
+    bytes: AtomicUsize,
+    is_read: AtomicBool,
+}
+
+impl Place {
+    /// The request holds so many bytes more, if there is room for them.
+    pub(super) fn grow(&self, bytes: usize) -> bool {
+        let fits = self.connection.peers.bytes.take(&self.connection.peer.bytes, bytes);
+        if fits {
+            self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        }
+        fits
+    }
+
+    /// Nothing more comes.
+    pub(super) fn was_read(&self) {
+        self.is_read.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_read(&self) -> bool {
+        self.is_read.load(Ordering::Relaxed)
+    }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.connection.peer.requests.fetch_sub(1, Ordering::Relaxed);
-        self.connection.peers.requests.taken.fetch_sub(1, Ordering::Relaxed);
+        let (all, own) = (&self.connection.peers, &self.connection.peer);
+        all.bytes.give_back(&own.bytes, self.bytes.load(Ordering::Relaxed));
+        all.requests.give_back(&own.requests, 1);
+    }
+}
+
+/// A stream that anybody may open.
+pub(super) struct OpenStream {
+    connection: Arc<Connection>,
+}
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        let connection = &self.connection;
+        connection.streams.fetch_sub(1, Ordering::Relaxed);
+        connection.peers.streams.give_back(&connection.peer.streams, 1);
     }
 }
 

@@ -53,8 +53,10 @@ impl TrustBundle for TrustBundleService {
                 caller
             }
             Err(error) => {
-                let (request_id, error_chain) = (&origin.request_id, chain(&error));
-                tracing::warn!(request_id, peer = ?origin.peer, reason = error.reason(), error = error_chain, "watch refused");
+                if let Some(left_out) = origin.line() {
+                    let (request_id, peer, reason) = (&origin.request_id, origin.peer, error.reason());
+                    tracing::warn!(request_id, ?peer, reason, error = chain(&error), left_out, "watch refused");
+                }
                 origin.judged((!error.is_undecided()).then_some(false));
                 let (code, text) = call::unidentified(&error);
                 return Err(call::refusal(code, text, None));

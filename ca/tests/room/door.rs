@@ -2,16 +2,21 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustls::crypto::ring::default_provider;
 use rustls::pki_types::ServerName;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
+use signet_proto::istio_ca::{IstioCertificateRequest, IstioCertificateResponse};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tonic::codegen::http::uri::PathAndQuery;
-use tonic::{Code, Request, Status};
+use tonic::{Code, Request, Response, Status};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
 
 use crate::lab::{Lab, Setup, any_csr, eventually, request};
 
@@ -58,7 +63,8 @@ async fn tcp_from(source: [u8; 4], server: SocketAddr) -> TcpStream {
     socket.connect(server).await.unwrap()
 }
 
-async fn shakes_hands(stream: TcpStream, roots_pem: &str) -> bool {
+/// A connection that has shaken hands and said nothing yet.
+async fn silent_tls(stream: TcpStream, roots_pem: &str) -> Option<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls::pki_types::CertificateDer::pem_slice_iter(roots_pem.as_bytes()).flatten());
     let mut config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
@@ -68,7 +74,66 @@ async fn shakes_hands(stream: TcpStream, roots_pem: &str) -> bool {
         .with_no_client_auth();
     config.alpn_protocols = vec![b"h2".to_vec()];
     let name = ServerName::try_from("localhost").unwrap();
-    TlsConnector::from(Arc::new(config)).connect(name, stream).await.is_ok()
+    TlsConnector::from(Arc::new(config)).connect(name, stream).await.ok()
+}
+
+async fn shakes_hands(stream: TcpStream, roots_pem: &str) -> bool {
+    silent_tls(stream, roots_pem).await.is_some()
+}
+
+/// Whether the server ends the connection within its deadline and some.
+async fn ends(mut stream: TlsStream<TcpStream>) -> bool {
+    let mut rest = Vec::new();
+    // How it ends is of no interest.
+    tokio::time::timeout(Duration::from_secs(8), stream.read_to_end(&mut rest)).await.is_ok()
+}
+
+#[tokio::test]
+async fn who_shakes_hands_and_never_begins_to_speak_is_let_go() {
+    let lab = Lab::start().await;
+    let patient = lab.client().await;
+    let silent = silent_tls(tcp_from([127, 0, 0, 2], lab.listen).await, &lab.roots_pem).await.unwrap();
+    let mut half = silent_tls(tcp_from([127, 0, 0, 2], lab.listen).await, &lab.roots_pem).await.unwrap();
+    half.write_all(b"PRI * HTTP/2.0").await.unwrap();
+    assert_eq!(tokio::join!(ends(silent), ends(half)), (true, true));
+    assert_eq!(lab.metric("signet_ca_handshake_failures_total{reason=\"silent\"}").await, 2);
+    // It has asked for nothing either, but it speaks.
+    assert_eq!(lab.metric("signet_ca_connections").await, 1);
+    drop(patient);
+}
+
+#[tokio::test]
+async fn a_message_that_does_not_come_holds_its_place_for_five_seconds() {
+    let lab = Lab::start().await;
+    let mut client = tonic::client::Grpc::new(lab.channel().await);
+    client.ready().await.unwrap();
+    let path = PathAndQuery::from_static("/istio.v1.auth.IstioCertificateService/CreateCertificate");
+    let codec = tonic_prost::ProstCodec::<IstioCertificateRequest, IstioCertificateResponse>::default();
+    let began = Instant::now();
+    let nothing = Request::new(tokio_stream::pending::<IstioCertificateRequest>());
+    let status = client.client_streaming(nothing, path, codec).await.unwrap_err();
+    assert_eq!((status.code(), status.message()), (Code::DeadlineExceeded, "request took too long"));
+    assert!((4..8).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn streams_that_anybody_may_open_are_few_on_each_connection() {
+    let lab = Lab::start().await;
+    let channel = lab.channel().await;
+    let watch = async || {
+        let mut client = HealthClient::new(channel.clone());
+        client.watch(HealthCheckRequest { service: String::new() }).await.map(Response::into_inner)
+    };
+    let mut open = Vec::new();
+    for _ in 0..4 {
+        open.push(watch().await.unwrap());
+    }
+    let status = watch().await.unwrap_err();
+    assert_eq!(status.code(), Code::ResourceExhausted, "{status:?}");
+    assert!(status.metadata().contains_key("grpc-retry-pushback-ms"));
+    assert_eq!(lab.metric("signet_ca_shed_total{reason=\"peer_streams\"}").await, 1);
+    open.pop();
+    eventually("one may be opened again", async || watch().await.is_ok()).await;
 }
 
 #[tokio::test]

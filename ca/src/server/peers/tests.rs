@@ -4,7 +4,14 @@ use std::time::Duration;
 
 use super::*;
 
-const LIMITS: Limits = Limits { connections: 90, handshakes: 16, handshakes_of_one: 4, requests: 16 };
+const LIMITS: Limits =
+    Limits { connections: 90, handshakes: 16, handshakes_of_one: 4, requests: 16, bytes: 1600, streams: 12 };
+
+/// As a request does that brings a token and holds so many bytes.
+fn ask(connection: &Arc<Connection>, bytes: usize) -> Result<Place, Refused> {
+    connection.bring_token(Instant::now())?;
+    connection.ask(bytes)
+}
 
 fn address(last: u8) -> IpAddr {
     IpAddr::from([10, 0, 0, last])
@@ -62,23 +69,51 @@ async fn requests_are_shared_whatever_connections_bring_them() {
     let peers = Peers::new(LIMITS);
     let (one, two) = (established(&peers, address(1)).await, established(&peers, address(1)).await);
     let mut places = Vec::new();
-    while let (Ok(first), Ok(second)) = (one.ask(Instant::now()), two.ask(Instant::now())) {
+    while let (Ok(first), Ok(second)) = (ask(&one, 1), ask(&two, 1)) {
         places.extend([first, second]);
     }
     assert_eq!(places.len(), 8);
-    assert_eq!(one.ask(Instant::now()).err(), Some(Refused::Share));
+    assert_eq!(ask(&one, 1).err(), Some(Refused::Share));
     let other = established(&peers, address(2)).await;
-    assert!(other.ask(Instant::now()).is_ok());
+    assert!(ask(&other, 1).is_ok());
     drop(places);
-    assert_eq!(peers.requests.taken.load(Ordering::Relaxed), 0);
-    assert!(one.ask(Instant::now()).is_ok());
+    assert_eq!((peers.requests.taken(), peers.bytes.taken()), (0, 0));
+    assert!(ask(&one, 1).is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn bytes_are_shared_however_few_requests_hold_them() {
+    let peers = Peers::new(LIMITS);
+    let (one, other) = (established(&peers, address(1)).await, established(&peers, address(2)).await);
+    let place = ask(&one, 700).unwrap();
+    assert!(place.grow(100));
+    assert!(!place.grow(1), "half of all");
+    assert_eq!(ask(&one, 1).err(), Some(Refused::Bytes));
+    assert!(ask(&other, 400).is_ok());
+    drop(place);
+    assert!(ask(&one, 800).is_ok());
+    assert_eq!((peers.requests.taken(), peers.bytes.taken()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_opens_few_streams_and_an_address_leaves_some_to_others() {
+    let peers = Peers::new(LIMITS);
+    let (one, two) = (established(&peers, address(1)).await, established(&peers, address(1)).await);
+    let mut open: Vec<_> = (0..4).map(|_| one.open_stream().unwrap()).collect();
+    assert_eq!(one.open_stream().err(), Some(Refused::Streams));
+    open.extend([two.open_stream().unwrap(), two.open_stream().unwrap()]);
+    assert_eq!(two.open_stream().err(), Some(Refused::Streams), "half of all");
+    assert!(established(&peers, address(2)).await.open_stream().is_ok());
+    drop(open);
+    assert!(one.open_stream().is_ok());
+    assert_eq!(peers.streams.taken(), 0);
 }
 
 /// Brings bad tokens until they are not looked at any more, and says how many were.
 fn flood(connection: &Arc<Connection>) -> usize {
     (0..1000)
         .take_while(|_| {
-            let asked = connection.ask(Instant::now()).is_ok();
+            let asked = ask(connection, 1).is_ok();
             if asked {
                 connection.brought_bad_token(Instant::now());
             }
@@ -92,7 +127,7 @@ async fn bad_tokens_stop_being_looked_at_and_slowly_are_again() {
     let peers = Peers::new(LIMITS);
     let connection = established(&peers, address(1)).await;
     assert_eq!(flood(&connection), 64);
-    assert_eq!(connection.ask(Instant::now()).err(), Some(Refused::BadTokens));
+    assert_eq!(ask(&connection, 1).err(), Some(Refused::BadTokens));
     tokio::time::advance(Duration::from_secs(1)).await;
     assert_eq!(flood(&connection), 16);
     tokio::time::advance(Duration::from_secs(3600)).await;
@@ -108,11 +143,11 @@ async fn a_flood_costs_its_neighbours_behind_one_address_nothing() {
     let new = established(&peers, address(1)).await;
     for neighbour in [&good, &new] {
         for _ in 0..100 {
-            assert!(neighbour.ask(Instant::now()).is_ok());
+            assert!(ask(neighbour, 1).is_ok());
             neighbour.brought_good_token();
         }
     }
-    assert_eq!(bad.ask(Instant::now()).err(), Some(Refused::BadTokens));
+    assert_eq!(ask(&bad, 1).err(), Some(Refused::BadTokens));
 }
 
 #[tokio::test(start_paused = true)]
@@ -125,14 +160,33 @@ async fn a_new_connection_gets_one_look_and_does_not_wash_its_address_clean() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_address_that_only_makes_connections_for_bad_tokens_is_not_looked_at_for_ever() {
+    let peers = Peers::new(LIMITS);
+    let known = established(&peers, address(1)).await;
+    known.brought_good_token();
+    let looked_at = async |address| {
+        let mut looked_at = 0;
+        for _ in 0..1000 {
+            looked_at += flood(&established(&peers, address).await).min(1);
+        }
+        looked_at
+    };
+    assert_eq!(looked_at(address(1)).await, 256);
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert_eq!(looked_at(address(1)).await, 32);
+    assert!(ask(&known, 1).is_ok(), "who brought a good one is");
+    assert!(ask(&established(&peers, address(2)).await, 1).is_ok());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_good_token_clears_its_connection() {
     let peers = Peers::new(LIMITS);
     let (bad, mended) = (established(&peers, address(1)).await, established(&peers, address(1)).await);
     mended.brought_bad_token(Instant::now());
     flood(&bad);
-    assert!(mended.ask(Instant::now()).is_err());
+    assert!(ask(&mended, 1).is_err());
     mended.brought_good_token();
-    assert!(mended.ask(Instant::now()).is_ok());
+    assert!(ask(&mended, 1).is_ok());
 }
 
 #[tokio::test(start_paused = true)]
