@@ -106,14 +106,29 @@ impl IssueError {
         }
     }
 
-    /// When the caller should try again, if the server is only busy.
+    /// When the caller should try again, if the same request may then be answered otherwise.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Shed(error) => error.retry_after(),
+            Self::Unidentified(error) if error.is_undecided() => Some(try_again_after()),
+            Self::NotGranted(error) if error.is_undecided() => Some(try_again_after()),
+            Self::Ledger(LedgerError::TooLong) => None,
+            Self::Ledger(_) => Some(try_again_after()),
             _ => None,
         }
     }
 }
+
+/// When to try again, in milliseconds, where nobody knows when it helps.
+const TRY_AGAIN_MILLIS: std::ops::RangeInclusive<u64> = 1_000..=5_000;
+
+/// When to try again what could not be decided or recorded; those who ask together do not come back together.
+pub(crate) fn try_again_after() -> Duration {
+    Duration::from_millis(fastrand::u64(TRY_AGAIN_MILLIS))
+}
+
+/// What is counted for itself where a holder gets certificates.
+const CERTIFICATE: &str = "x509";
 
 /// Everything that issuing needs.
 #[derive(Debug)]
@@ -149,7 +164,7 @@ impl Issuer {
         self.ledger.check()?;
         let watch = watch.end_of(Stage::Authenticate);
 
-        let permit = self.turn(&caller, &grant, request.peer, request.deadline).await?;
+        let permit = self.turn(CERTIFICATE, &caller, &grant, request.peer, request.deadline).await?;
         let watch = watch.again();
         let csr = VerifiedCsr::from_pem(request.csr_pem.as_bytes())?;
         let watch = watch.end_of(Stage::Csr);
@@ -172,7 +187,8 @@ impl Issuer {
             key: csr.public_key().algorithm(),
             key_fingerprint: csr.public_key().fingerprint(),
         };
-        self.ledger.append(&record(request, &issued, &authority, now)).await?;
+        // Who gives up gives its place up no sooner than its record is written.
+        let permit = self.ledger.append(&record(request, &issued, &authority, now), permit).await?;
         watch.end_of(Stage::Record);
         permit.served();
         Ok(issued)
@@ -193,12 +209,14 @@ impl Issuer {
         Ok((caller, grant))
     }
 
-    /// Waits until it is the turn of `caller` to get what was granted: the same for whatever is issued.
+    /// Waits until it is the turn of `caller` to get what was granted: the same for whatever is issued. Each `kind` is
+    /// counted for itself.
     ///
     /// # Errors
     /// [`IssueError::Shed`].
     pub(crate) async fn turn(
         &self,
+        kind: &'static str,
         caller: &Caller,
         grant: &Grant,
         peer: Option<SocketAddr>,
@@ -206,8 +224,13 @@ impl Issuer {
     ) -> Result<Permit, IssueError> {
         let (pod, node) = (caller.pod(), caller.node());
         let holder = pod.map(|pod| pod.uid.as_str()).or(caller.service_account_uid());
+        let holder = holder.unwrap_or(caller.id().as_str());
+        let token_id = caller.token_id().filter(|_| pod.is_none()).map(ToString::to_string);
         let applicant = Applicant {
-            holder: holder.unwrap_or(caller.id().as_str()),
+            holder,
+            voucher: token_id.as_deref().unwrap_or(holder),
+            kind,
+            cluster: caller.cluster(),
             node: node.map(|node| node.name.as_str()),
             id: grant.id().as_str(),
             peer: peer.map(|peer| peer.ip()),

@@ -19,6 +19,8 @@ pub(crate) const TOGETHER: usize = 256;
 
 const SPAN: Duration = Duration::from_secs(3);
 
+const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+
 pub(crate) struct Measured {
     /// Records a second, each on the disk before the next of its row.
     pub(crate) appended_per_second: f64,
@@ -45,7 +47,7 @@ pub(crate) fn measure(material: &Material) -> Result<Measured, Box<dyn Error>> {
 
 async fn append(dir: &Path) -> Result<(usize, f64), Box<dyn Error + Send + Sync>> {
     let keeping =
-        Keeping { segment_max_bytes: 64 << 20, max_bytes: 4 << 30, max_age: Duration::from_secs(365 * 24 * 3600) };
+        Keeping { segment_max_bytes: 64 << 20, max_bytes: 4 << 30, max_age: YEAR, life_max: Duration::ZERO };
     let config = LedgerConfig { dir: dir.to_owned(), sync: SyncPolicy::Always, keeping };
     let (trigger, shutdown) = Shutdown::new();
     let clock = Clock::system();
@@ -59,7 +61,7 @@ async fn append(dir: &Path) -> Result<(usize, f64), Box<dyn Error + Send + Sync>
             let mut count = 0;
             while began.elapsed() < SPAN {
                 let request = format!("0011223344556677-{row:x}{count:x}");
-                ledger.append(&record(&request, Timestamp::from(clock.now()))).await?;
+                ledger.append(&record(&request, Timestamp::from(clock.now())), ()).await?;
                 count += 1;
             }
             Ok::<usize, signet_ca::ledger::LedgerError>(count)

@@ -58,6 +58,8 @@ impl Material {
             ("tokens.issuer", self.issuer.issuer().to_owned()),
             ("tokens.jwks_file", path(self.dir.path().join("jwks.json"))),
             ("authority.state_dir", path(dir.join("state"))),
+            // A few callers stand for very many.
+            ("admission.holder_burst", "0".to_owned()),
         ]
     }
 

@@ -1,12 +1,13 @@
 //! Admission: how many certificates are made at once, who waits, and who is turned away.
 //!
 //! Comes after the caller was identified, since only then it is known whose share is used up: places are shared fairly
-//! between nodes, and on a node between identities. Before that, `server::peers` bounds what an address may do.
+//! between nodes, and on a node between identities, and nobody gets one identity again and again. Before that, `server::peers` bounds what an address may do.
 //!
-//! What decides is pure (`gate`, `queue`, `round`, `recent`); this file adds the lock, the clock and the
+//! What decides is pure (`gate`, `queue`, `round`, `recent`, `pace`); this file adds the lock, the clock and the
 //! waiting. The lock is held for less than a microsecond and never while anything is awaited.
 
 mod gate;
+mod pace;
 mod queue;
 mod recent;
 mod round;
@@ -21,6 +22,8 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::metrics::AdmissionMetrics;
 use gate::{Arrival, Gate};
+use pace::Pace;
+pub use pace::PaceConfig;
 use queue::{Class, Key, Ticket};
 use recent::Recent;
 
@@ -37,6 +40,8 @@ pub struct AdmissionConfig {
     pub waiting: usize,
     /// How long a request may wait.
     pub wait_max: Duration,
+    /// How often one holder gets one identity.
+    pub pace: PaceConfig,
 }
 
 /// Why a request was turned away by a server that is busy.
@@ -60,6 +65,12 @@ pub enum ShedError {
         /// When to try again.
         retry_after: Duration,
     },
+    /// This holder got this identity too often.
+    #[error("holder got this identity too often")]
+    TooOften {
+        /// When to try again.
+        retry_after: Duration,
+    },
     /// The caller does not wait for the answer any more.
     #[error("caller's deadline has passed")]
     Late,
@@ -72,6 +83,7 @@ impl ShedError {
             Self::Full { .. } => "queue_full",
             Self::PushedOut { .. } => "pushed_out",
             Self::WaitedTooLong { .. } => "waited_too_long",
+            Self::TooOften { .. } => "holder_rate",
             Self::Late => "deadline",
         }
     }
@@ -79,9 +91,10 @@ impl ShedError {
     /// When to try again, if that makes sense.
     pub fn retry_after(self) -> Option<Duration> {
         match self {
-            Self::Full { retry_after } | Self::PushedOut { retry_after } | Self::WaitedTooLong { retry_after } => {
-                Some(retry_after)
-            }
+            Self::Full { retry_after }
+            | Self::PushedOut { retry_after }
+            | Self::WaitedTooLong { retry_after }
+            | Self::TooOften { retry_after } => Some(retry_after),
             Self::Late => None,
         }
     }
@@ -92,6 +105,12 @@ impl ShedError {
 pub struct Applicant<'a> {
     /// What gets the certificate, by something that it never shares nor changes: its pod's UID as a rule.
     pub holder: &'a str,
+    /// What vouches for it, by something that others of its kind do not have: its pod's UID, or its token's id.
+    pub voucher: &'a str,
+    /// What kind of thing it wants.
+    pub kind: &'static str,
+    /// The cluster whose names these are.
+    pub cluster: Option<&'a str>,
     /// The node that it lives on.
     pub node: Option<&'a str>,
     /// Whom the certificate will name.
@@ -122,6 +141,7 @@ type Waiter = oneshot::Sender<Result<Permit, ShedError>>;
 struct State {
     gate: Gate<Waiter>,
     recent: Recent,
+    pace: Pace,
     /// How long the last one waited that was let in.
     last_wait: Duration,
     turned_away: u64,
@@ -131,7 +151,8 @@ impl Admission {
     /// An open gate.
     pub fn new(config: &AdmissionConfig, metrics: AdmissionMetrics) -> Self {
         let gate = Gate::new(config.in_flight, config.waiting);
-        let state = State { gate, recent: Recent::default(), last_wait: Duration::ZERO, turned_away: 0 };
+        let pace = Pace::new(config.pace);
+        let state = State { gate, recent: Recent::default(), pace, last_wait: Duration::ZERO, turned_away: 0 };
         let wait_max = config.wait_max;
         let shared = Shared { state: Mutex::new(state), wait_max, hashes: RandomState::new(), metrics };
         Self { shared: Arc::new(shared) }
@@ -146,9 +167,13 @@ impl Admission {
         if applicant.deadline.is_some_and(|deadline| deadline <= came) {
             return Err(self.shared.shed(ShedError::Late));
         }
-        let hash = self.shared.hash_of(applicant);
+        let (hash, taken) = (self.shared.hash_of(applicant), self.shared.hash_of_pace(applicant));
         let (waiting, turn) = {
             let mut state = self.shared.lock();
+            if let Err(retry_after) = state.pace.take(taken, came) {
+                drop(state);
+                return Err(self.shared.shed(ShedError::TooOften { retry_after }));
+            }
             let key = self.shared.key(applicant, state.recent.knows(hash));
             let mut turn = None;
             let arrival = state.gate.arrive(key, || {
@@ -168,6 +193,7 @@ impl Admission {
                 }
                 Arrival::TurnedAway => {
                     let error = ShedError::Full { retry_after: self.shared.retry_after(&mut state) };
+                    state.pace.give_back(taken);
                     drop(state);
                     return Err(self.shared.shed(error));
                 }
@@ -176,7 +202,10 @@ impl Admission {
         };
         let permit = self.turn(applicant.deadline, came, turn).await;
         drop(waiting);
-        permit.map(|permit| permit.of(hash)).map_err(|error| self.shared.shed(error))
+        permit.map(|permit| permit.of(hash)).map_err(|error| {
+            self.shared.lock().pace.give_back(taken);
+            self.shared.shed(error)
+        })
     }
 
     /// Waits for the turn, at most until the caller or the operator has waited enough.
@@ -233,12 +262,17 @@ impl Shared {
 
     /// Stands for one workload that gets certificates of one identity.
     fn hash_of(&self, applicant: &Applicant<'_>) -> u64 {
-        self.hashes.hash_one((applicant.holder, applicant.id))
+        self.hashes.hash_one((applicant.cluster, applicant.holder, applicant.id))
+    }
+
+    /// Stands for one holder of one identity, as whose certificates and tokens are counted, each kind for itself.
+    fn hash_of_pace(&self, applicant: &Applicant<'_>) -> u64 {
+        self.hashes.hash_one((applicant.cluster, applicant.voucher, applicant.id, applicant.kind))
     }
 
     fn key(&self, applicant: &Applicant<'_>, served_before: bool) -> Key {
         let node = match (applicant.node, applicant.peer) {
-            (Some(node), _) => self.hashes.hash_one(node),
+            (Some(node), _) => self.hashes.hash_one((applicant.cluster, node)),
             (None, Some(peer)) => self.hashes.hash_one(peer),
             (None, None) => 0,
         };

@@ -11,11 +11,17 @@ use super::*;
 const WAIT_MAX: Duration = Duration::from_secs(10);
 
 fn admission(in_flight: usize, waiting: usize) -> Admission {
-    Admission::new(&AdmissionConfig { in_flight, waiting, wait_max: WAIT_MAX }, AdmissionMetrics::default())
+    paced(in_flight, waiting, 0)
+}
+
+fn paced(in_flight: usize, waiting: usize, burst: u32) -> Admission {
+    let pace = PaceConfig { burst, interval: Duration::from_secs(10) };
+    Admission::new(&AdmissionConfig { in_flight, waiting, wait_max: WAIT_MAX, pace }, AdmissionMetrics::default())
 }
 
 fn of(node: &'static str, holder: &'static str) -> Applicant<'static> {
-    Applicant { holder, node: Some(node), id: holder, peer: None, deadline: None }
+    let (voucher, id) = (holder, holder);
+    Applicant { holder, voucher, kind: "test", cluster: Some("one"), node: Some(node), id, peer: None, deadline: None }
 }
 
 fn inside(admission: &Admission) -> (usize, usize) {
@@ -184,4 +190,44 @@ fn places_add_up_whatever_happens_at_once() {
         asking.join_all().await;
         assert_eq!(inside(&admission), (0, 0));
     });
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_comes_too_often_is_told_when_to_come_again_and_what_was_not_given_is_not_counted() {
+    let admission = paced(1, 1, 2);
+    let permit = admission.enter(&of("a", "1")).await.unwrap();
+    let waits = of("a", "2");
+    let mut waiting = Box::pin(admission.enter(&waits));
+    assert!(look(&mut waiting).await.is_pending());
+    for _ in 0..100 {
+        assert_eq!(admission.enter(&of("a", "1")).await.unwrap_err().reason(), "queue_full");
+    }
+    drop(permit);
+    drop(waiting.await.unwrap());
+    drop(admission.enter(&of("a", "1")).await.unwrap());
+    let error = admission.enter(&of("a", "1")).await.unwrap_err();
+    assert_eq!((error.reason(), error.retry_after()), ("holder_rate", Some(Duration::from_secs(10))));
+    for other in [Applicant { cluster: Some("two"), ..of("a", "1") }, Applicant { kind: "other", ..of("a", "1") }] {
+        assert!(admission.enter(&other).await.is_ok());
+    }
+    assert!(admission.enter(&Applicant { id: "another", ..of("a", "1") }).await.is_ok(), "as a node proxy does");
+    tokio::time::advance(Duration::from_secs(10)).await;
+    assert!(admission.enter(&of("a", "1")).await.is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_of_the_same_name_in_another_cluster_has_turns_of_its_own() {
+    let admission = admission(1, 100);
+    let permit = admission.enter(&of("a", "0")).await.unwrap();
+    let first: Vec<_> = ["1", "2", "3", "4"].map(|holder| of("a", holder)).into();
+    let other = Applicant { cluster: Some("two"), ..of("a", "5") };
+    let mut waiting: Vec<_> = first.iter().map(|applicant| Box::pin(admission.enter(applicant))).collect();
+    for waits in &mut waiting {
+        assert!(look(waits).await.is_pending());
+    }
+    let mut other = Box::pin(admission.enter(&other));
+    assert!(look(&mut other).await.is_pending());
+    drop(permit);
+    drop(waiting.remove(0).await.unwrap());
+    assert!(look(&mut other).await.is_ready(), "its turn is the second and not the fifth");
 }

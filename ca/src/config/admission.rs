@@ -7,13 +7,16 @@ use signet_runtime::config::{FromSetting, Value};
 
 use super::ConnectionsConfig;
 use super::sections::duration;
-use crate::admission::AdmissionConfig;
+use crate::admission::{AdmissionConfig, PaceConfig};
 
 /// Most that either number may be: each request holds some kilobytes.
 const MOST: u64 = 100_000;
 
 /// Longest time that an operator can let callers wait; the server gives every request up soon after.
 const WAIT_MAX: Duration = Duration::from_secs(25);
+
+/// Longest time after which a holder may come again.
+const HOLDER_INTERVAL_MAX: Duration = Duration::from_secs(3600);
 
 /// Shortest life of a connection.
 const AGE_MIN: Duration = Duration::from_secs(1);
@@ -25,7 +28,13 @@ pub(super) fn admission(reader: &mut Reader) -> Option<AdmissionConfig> {
     if wait_max.is_some_and(|wait| wait > WAIT_MAX) {
         reader.refuse("admission.wait_max", "must be at most 25s");
     }
-    Some(AdmissionConfig { in_flight: in_flight?, waiting: waiting?, wait_max: wait_max? })
+    let burst = count(reader, "admission.holder_burst", "20", 0);
+    let interval = duration(reader, "admission.holder_interval", "10s");
+    if interval.is_some_and(|interval| interval > HOLDER_INTERVAL_MAX) {
+        reader.refuse("admission.holder_interval", "must be at most 1h");
+    }
+    let pace = PaceConfig { burst: u32::try_from(burst?).ok()?, interval: interval? };
+    Some(AdmissionConfig { in_flight: in_flight?, waiting: waiting?, wait_max: wait_max?, pace })
 }
 
 /// What `connections.max_age` says where connections live on.

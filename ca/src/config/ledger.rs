@@ -46,7 +46,8 @@ pub(super) fn ledger(
     if dir.as_os_str() == NO_DIR {
         return Some(None);
     }
-    Some(Some(LedgerConfig { dir, sync, keeping: Keeping { segment_max_bytes, max_bytes, max_age } }))
+    let keeping = Keeping { segment_max_bytes, max_bytes, max_age, life_max: leaf_max_ttl? };
+    Some(Some(LedgerConfig { dir, sync, keeping }))
 }
 
 impl FromStr for SyncPolicy {

@@ -146,6 +146,8 @@ pub const SETTINGS: &[Setting] = &[
     Setting::new("admission.in_flight", "Most requests of identified callers under way at once [default: 128]"),
     Setting::new("admission.waiting", "Most of them that wait for their turn [default: 2048]"),
     Setting::new("admission.wait_max", "How long one may wait [default: 10s]"),
+    Setting::new("admission.holder_burst", "Most that one holder gets of one identity at once; 0: any [default: 20]"),
+    Setting::new("admission.holder_interval", "Time after which it gets one more [default: 10s]"),
     Setting::new("ledger.sync", "`always`, or how long a record may not be on the disk [default: always]"),
     Setting::new("ledger.segment_max", "Largest segment of the ledger [default: 64MiB]"),
     Setting::new("ledger.keep_max", "Most bytes of the ledger that are kept [default: 1GiB]"),

@@ -16,7 +16,7 @@ use tokio::time::Instant as Deadline;
 
 use super::ring::KeyRing;
 use crate::authenticate::{Caller, Credential};
-use crate::issue::{IssueError, Issuer, Recorded};
+use crate::issue::{IssueError, Issuer, Recorded, try_again_after};
 use crate::ledger::Issued;
 
 /// Most audiences of one token. The standard strongly recommends one.
@@ -124,6 +124,7 @@ impl MintError {
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Issue(error) => error.retry_after(),
+            Self::NoKey => Some(try_again_after()),
             _ => None,
         }
     }
@@ -162,7 +163,7 @@ impl Minter {
         }
         check_audiences(request.audiences)?;
         self.issuer.ledger.check().map_err(IssueError::from)?;
-        let permit = self.issuer.turn(&caller, &grant, request.peer, request.deadline).await?;
+        let permit = self.issuer.turn(KIND, &caller, &grant, request.peer, request.deadline).await?;
         let ring = self.keys.borrow().clone();
         let key = ring.signing.as_ref().ok_or(MintError::NoKey)?;
         let (issued_at, expires_at) =
@@ -172,7 +173,8 @@ impl Minter {
         let token = jws::sign_jwt_svid(&key.signer, &key.kid, &claims)?;
         let (id, kid) = (grant.id().clone(), key.kid.clone());
         let minted = MintedToken { token, caller, id, token_id, kid, issued_at, expires_at };
-        self.issuer.ledger.append(&record(request, &minted, now)).await.map_err(IssueError::from)?;
+        let recorded = self.issuer.ledger.append(&record(request, &minted, now), permit).await;
+        let permit = recorded.map_err(IssueError::from)?;
         permit.served();
         Ok(minted)
     }

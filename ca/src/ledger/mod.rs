@@ -43,7 +43,7 @@ pub use walk::{Break, Mark, Seen, Visitor, walk};
 use crate::metrics::LedgerMetrics;
 use record::Body;
 use state::State;
-use writer::{Order, Writer};
+use writer::{Done, Order, Writer};
 
 /// Most records that wait to be taken by the writer.
 const QUEUE_MAX: usize = 4096;
@@ -159,15 +159,20 @@ impl Ledger {
     }
 
     /// Records a certificate. Returns when that counts as written, or will not be; never waits longer than ten seconds.
-    /// Dropping the future does not take the record back.
+    /// Dropping the future does not take the record back; `held` is given back with the answer, and where nobody waits
+    /// any more it ends when the record was written, not before.
     ///
     /// # Errors
     /// Every variant of [`LedgerError`].
-    pub async fn append(&self, record: &Issued<'_>) -> Result<(), LedgerError> {
-        let Some(to) = &self.to else { return Ok(()) };
+    pub async fn append<H: Send + 'static>(&self, record: &Issued<'_>, held: H) -> Result<H, LedgerError> {
+        let Some(to) = &self.to else { return Ok(held) };
         to.state.check()?;
         let body = Body::issued(record)?;
         let (done, confirmed) = oneshot::channel();
+        let done: Done = Box::new(move |answer| {
+            // Who does not wait any more needs no answer.
+            let _ = done.send(answer.map(|()| held));
+        });
         to.metrics.handed_over();
         if let Err(refused) = to.orders.try_send(Order { body, done }) {
             to.metrics.taken(1);

@@ -29,6 +29,7 @@ pub(super) struct State {
 struct Known {
     trouble: Option<String>,
     is_stalled: bool,
+    remark: Option<String>,
 }
 
 impl State {
@@ -59,6 +60,11 @@ impl State {
     /// Writing works.
     pub(super) fn works(&self) {
         self.change(|known| known.trouble = None);
+    }
+
+    /// Something is wrong, or nothing is, although records are written.
+    pub(super) fn remarks(&self, remark: Option<String>) {
+        self.change(|known| known.remark = remark);
     }
 
     /// Runs `work`, which waits for the disk.
@@ -98,9 +104,10 @@ impl State {
             Known { .. } => None,
         };
         self.refuses.store(why.is_some(), Ordering::Relaxed);
-        match why {
-            Some(why) => self.health.not_ready(why),
-            None => self.health.ready(),
+        match (why, &known.remark) {
+            (Some(why), _) => self.health.not_ready(why),
+            (None, Some(remark)) => self.health.degraded(remark),
+            (None, None) => self.health.ready(),
         }
     }
 }

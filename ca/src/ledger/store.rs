@@ -38,6 +38,8 @@ pub struct Keeping {
     pub max_bytes: u64,
     /// A segment goes when all its records are older.
     pub max_age: Duration,
+    /// How long what is recorded may be valid. That a younger segment went is told.
+    pub life_max: Duration,
 }
 
 /// Where the next record goes.

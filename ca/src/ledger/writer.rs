@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use signet_identity::Timestamp;
 use signet_runtime::tasks::chain;
 use signet_runtime::{Backoff, Clock};
-use tokio::sync::oneshot;
 
+use super::prune::Kept;
 use super::record::{Body, Note};
 use super::state::State;
 use super::store::{Store, WriteError};
@@ -31,11 +31,13 @@ const RETRY_JITTER: f64 = 0.2;
 /// Time between two looks at what is old, while nothing is issued.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(3600);
 
+/// What is done with the answer to an order.
+pub(super) type Done = Box<dyn FnOnce(Result<(), LedgerError>) + Send>;
+
 /// A record that waits to be written, and who waits for it.
-#[derive(Debug)]
 pub(super) struct Order {
     pub(super) body: Body,
-    pub(super) done: oneshot::Sender<Result<(), LedgerError>>,
+    pub(super) done: Done,
 }
 
 /// Since when writing fails, and when it is tried next.
@@ -219,10 +221,22 @@ impl Writer {
         }
     }
 
+    /// What is kept, and whether too little is.
+    fn tell(&self, kept: Kept) {
+        self.metrics.kept(kept.segments, kept.bytes, kept.oldest);
+        self.metrics.removed_early(kept.removed_early);
+        self.state.remarks(kept.oldest.filter(|_| kept.is_short).map(|oldest| {
+            format!(
+                "records of certificates that may still be valid were removed, as `ledger.keep_max` is too small: the \
+                 oldest that is kept is of {oldest}"
+            )
+        }));
+    }
+
     fn prune(&mut self) {
         self.pruned = Instant::now();
         match prune::prune(&self.store.chain, &self.dir, &self.store.keeping, self.now()) {
-            Ok(kept) => self.metrics.kept(kept.segments, kept.bytes),
+            Ok(kept) => self.tell(kept),
             Err(error) => tracing::warn!(%error, "ledger's oldest segments cannot be removed"),
         }
     }
@@ -233,8 +247,7 @@ const WHY_MAX_CHARS: usize = 500;
 
 impl Order {
     fn answer(self, answer: Result<(), LedgerError>) {
-        // Who does not wait any more needs no answer.
-        let _ = self.done.send(answer);
+        (self.done)(answer);
     }
 }
 

@@ -7,6 +7,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use signet_identity::Timestamp;
+
 use super::LATENCY_BUCKETS_SECS;
 
 /// The ledger's counters. Cheap to clone; clones count together.
@@ -20,6 +22,8 @@ pub struct LedgerMetrics {
     failures: Counter,
     segments: Gauge,
     kept_bytes: Gauge,
+    oldest: Gauge,
+    removed_early: Counter,
 }
 
 impl Default for LedgerMetrics {
@@ -33,6 +37,8 @@ impl Default for LedgerMetrics {
             failures: Counter::default(),
             segments: Gauge::default(),
             kept_bytes: Gauge::default(),
+            oldest: Gauge::default(),
+            removed_early: Counter::default(),
         }
     }
 }
@@ -49,6 +55,10 @@ impl LedgerMetrics {
         registry.register("signet_ca_ledger_segments", "Segments of this process's chain", self.segments.clone());
         let help = "Bytes of them";
         registry.register("signet_ca_ledger_kept_bytes", help, self.kept_bytes.clone());
+        let help = "When the oldest of them was begun, seconds since 1970";
+        registry.register("signet_ca_ledger_oldest_timestamp", help, self.oldest.clone());
+        let help = "Segments removed for their bytes although certificates in them may still be valid";
+        registry.register("signet_ca_ledger_removed_early", help, self.removed_early.clone());
     }
 
     pub(crate) fn handed_over(&self) {
@@ -77,7 +87,14 @@ impl LedgerMetrics {
         self.failures.inc();
     }
 
-    pub(crate) fn kept(&self, segments: u64, bytes: u64) {
+    pub(crate) fn removed_early(&self, segments: u64) {
+        self.removed_early.inc_by(segments);
+    }
+
+    pub(crate) fn kept(&self, segments: u64, bytes: u64, oldest: Option<Timestamp>) {
+        if let Some(oldest) = oldest {
+            self.oldest.set(oldest.unix_secs());
+        }
         self.segments.set(i64::try_from(segments).unwrap_or(i64::MAX));
         self.kept_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
     }

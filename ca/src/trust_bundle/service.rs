@@ -17,7 +17,7 @@ use super::places::{Full, Places};
 use super::watch::Watch;
 use crate::authenticate::Caller;
 use crate::call::{self, Origin};
-use crate::issue::Issuer;
+use crate::issue::{Issuer, try_again_after};
 
 /// Largest message of a watcher, in bytes; it only holds a number.
 pub(crate) const REQUEST_MAX_BYTES: usize = 1024;
@@ -59,7 +59,7 @@ impl TrustBundle for TrustBundleService {
                 }
                 origin.judged((!error.is_undecided()).then_some(false));
                 let (code, text) = call::unidentified(&error);
-                return Err(call::refusal(code, text, None));
+                return Err(call::refusal(code, text, error.is_undecided().then(try_again_after)));
             }
         };
         let place = self.places.take(place_of(&caller)).map_err(|full| {
@@ -77,7 +77,8 @@ impl TrustBundle for TrustBundleService {
     }
 }
 
-/// Whose place it is: a pod's, where the caller is one.
+/// Whose place it is: a pod's, where the caller is one. Clusters may have pods of one UID.
 fn place_of(caller: &Caller) -> String {
-    caller.pod().map_or_else(|| caller.id().to_string(), |pod| pod.uid.clone())
+    let holder = caller.pod().map_or(caller.id().as_str(), |pod| pod.uid.as_str());
+    format!("{}/{holder}", caller.cluster().unwrap_or_default())
 }

@@ -48,6 +48,8 @@ impl Setup {
             ("tokens.jwks_file", text(dir.path().join("jwks.json"))),
             ("authority.state_dir", text(dir.path().join("state"))),
             ("ledger.dir", text(dir.path().join("ledger"))),
+            // One pod stands for many here.
+            ("admission.holder_burst", "0".to_owned()),
         ];
         let settings = settings.map(|(key, value)| (key.to_owned(), value)).to_vec();
         Self { dir, issuer, clock: Clock::system(), settings, links: ClusterLinks::new() }

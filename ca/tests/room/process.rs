@@ -54,6 +54,8 @@ fn command_under(wrapper: &[&str], dir: &Path, issuer: &TokenIssuer, verb: &str)
         .args(["--admin.listen", "127.0.0.1:0"]);
     command.args(["--tokens.issuer", issuer.issuer()]).arg("--tokens.jwks_file").arg(jwks);
     command.arg("--authority.state_dir").arg(dir.join("state")).args(["--log.format", "json"]);
+    // One pod stands for many here.
+    command.args(["--admission.holder_burst", "0"]);
     command
 }
 

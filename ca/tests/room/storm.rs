@@ -43,6 +43,25 @@ async fn what_cannot_wait_is_turned_away_with_a_hint_and_counted_as_nothing_else
 }
 
 #[tokio::test]
+async fn one_pod_cannot_fill_the_ledger_and_its_neighbours_are_served() {
+    let lab = Setup::new().without("admission.holder_burst").start().await;
+    let (token, csr) = (lab.token(), any_csr());
+    let outcomes = together(&lab, (0..200).map(|_| request(&token, &csr, 60)).collect()).await;
+    let shed: Vec<Status> = outcomes.into_iter().filter_map(Result::err).collect();
+    // Twenty, and one more if the machine took ten seconds.
+    assert!((178..=180).contains(&shed.len()), "{}", shed.len());
+    for status in &shed {
+        assert_eq!((status.code(), status.message()), (Code::ResourceExhausted, "too many requests, try again"));
+        let hint: u64 = status.metadata().get("grpc-retry-pushback-ms").unwrap().to_str().unwrap().parse().unwrap();
+        assert!(hint <= 10_000, "{hint}");
+    }
+    let count = i64::try_from(shed.len()).unwrap();
+    assert_eq!(lab.metric("signet_ca_shed_total{reason=\"holder_rate\"}").await, count);
+    let other = lab.setup.issuer.token("shop", "other", lab.now(), HOUR);
+    lab.ask(&other, &csr, 60).await.expect("another pod is served");
+}
+
+#[tokio::test]
 async fn what_can_wait_is_answered_in_the_end() {
     let lab = Setup::new().with("admission.in_flight", "1").start().await;
     let (token, csr) = (lab.token(), any_csr());

@@ -16,7 +16,8 @@ fn now() -> Timestamp {
 }
 
 fn open_in(dir: &Path) -> Store {
-    let keeping = Keeping { segment_max_bytes: 1 << 20, max_bytes: 1 << 30, max_age: Duration::from_secs(86_400) };
+    let (max_age, life_max) = (Duration::from_secs(86_400), Duration::ZERO);
+    let keeping = Keeping { segment_max_bytes: 1 << 20, max_bytes: 1 << 30, max_age, life_max };
     open(dir, keeping, now()).unwrap().0
 }
 

@@ -26,7 +26,8 @@ pub(super) struct Desk {
 }
 
 /// Far more than tests write.
-pub(super) const ROOMY: Keeping = Keeping { segment_max_bytes: 1 << 20, max_bytes: 1 << 30, max_age: Duration::MAX };
+pub(super) const ROOMY: Keeping =
+    Keeping { segment_max_bytes: 1 << 20, max_bytes: 1 << 30, max_age: Duration::MAX, life_max: Duration::ZERO };
 
 impl Desk {
     pub(super) fn open(dir: &Path) -> Self {
@@ -50,7 +51,7 @@ impl Desk {
     /// Records certificate number `number`.
     pub(super) async fn write(&self, number: u64) {
         let record = certificate(number, Timestamp::from(self.clock.now()));
-        self.ledger.append(&record).await.expect("the record should be written");
+        self.ledger.append(&record, ()).await.expect("the record should be written");
     }
 
     pub(super) async fn close(self) {

@@ -3,13 +3,15 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use proptest::prelude::*;
 use serde_json::Value;
-use signet_ca::ledger::{Issued, Keeping, LedgerError, SyncPolicy};
+use signet_ca::ledger::{Issued, Keeping, Ledger, LedgerConfig, LedgerError, SyncPolicy};
+use signet_ca::metrics::Metrics;
 use signet_identity::Timestamp;
-use signet_runtime::Clock;
+use signet_runtime::{Clock, Health};
 use signet_testkit::temp_dir;
 use tokio::task::JoinSet;
 
@@ -42,7 +44,7 @@ async fn what_waits_together_is_written_together() {
     let mut waiting = JoinSet::new();
     for number in 0..1000 {
         let (ledger, record) = (desk.ledger.clone(), certificate(number, Timestamp::from_unix_millis(MILLIS)));
-        waiting.spawn(async move { ledger.append(&record).await });
+        waiting.spawn(async move { ledger.append(&record, ()).await });
     }
     while let Some(done) = waiting.join_next().await {
         done.unwrap().unwrap();
@@ -125,6 +127,38 @@ async fn the_oldest_segments_go_when_there_are_too_many_bytes_and_the_rest_still
     assert!(seen.first.unwrap().seq > 150 && seen.records == 203 - seen.first.unwrap().seq, "{seen:?}");
 }
 
+/// What readiness says of a ledger whose clock stands at `clock`.
+fn told_at_start(dir: &Path, keeping: Keeping, clock: &Clock) -> Vec<String> {
+    let health = Health::new();
+    let config = LedgerConfig { dir: dir.to_owned(), sync: SyncPolicy::Always, keeping };
+    drop(Ledger::open(Some(&config), clock.clone(), Metrics::new().ledger(), &health).unwrap());
+    assert_eq!(health.reasons(), []);
+    health.remarks().into_iter().map(|(_, why)| why).collect()
+}
+
+#[tokio::test]
+async fn that_records_of_living_certificates_went_is_told_until_they_would_have_ended() {
+    let dir = temp_dir();
+    let keeping = Keeping { segment_max_bytes: 8 * 1024, max_bytes: 24 * 1024, life_max: DAY, ..ROOMY };
+    let clock = Clock::manual(MILLIS);
+    let desk = Desk::open_with(dir.path(), keeping, SyncPolicy::Always, clock.clone()).unwrap();
+    for number in 0..10 {
+        desk.write(number).await;
+    }
+    desk.close().await;
+    assert_eq!(told_at_start(dir.path(), keeping, &clock), [""; 0], "nothing went");
+    let desk = Desk::open_with(dir.path(), keeping, SyncPolicy::Always, clock.clone()).unwrap();
+    for number in 10..100 {
+        desk.write(number).await;
+    }
+    desk.close().await;
+    let remarks = told_at_start(dir.path(), keeping, &clock);
+    assert!(remarks.len() == 1 && remarks[0].contains("`ledger.keep_max` is too small"), "{remarks:?}");
+    clock.advance(DAY);
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(told_at_start(dir.path(), keeping, &clock), [""; 0], "none of them can be valid now");
+}
+
 #[tokio::test]
 async fn records_go_when_they_are_old_even_where_little_is_issued() {
     let dir = temp_dir();
@@ -195,7 +229,7 @@ async fn a_record_with_names_beyond_all_bounds_is_refused_and_harms_no_other() {
     let desk = Desk::open(dir.path());
     let mut record = certificate(0, Timestamp::from_unix_millis(MILLIS));
     record.pod = Some(Cow::Owned("a".repeat(9000)));
-    assert_eq!(desk.ledger.append(&record).await, Err(LedgerError::TooLong));
+    assert_eq!(desk.ledger.append(&record, ()).await, Err(LedgerError::TooLong));
     desk.write(1).await;
     desk.close().await;
     assert_eq!(records(dir.path()).len(), 2);
@@ -234,7 +268,7 @@ proptest! {
             let keeping = Keeping { segment_max_bytes: 16 * 1024, ..ROOMY };
             let desk = Desk::open_with(dir.path(), keeping, SyncPolicy::Always, Clock::manual(MILLIS)).unwrap();
             for record in &written {
-                desk.ledger.append(record).await.unwrap();
+                desk.ledger.append(record, ()).await.unwrap();
             }
             desk.close().await;
         });
