@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use signet_runtime::Health;
+use signet_runtime::{Health, HealthHandle};
 use tokio::sync::watch;
 
 use crate::authenticate::{
     Authenticator, Cluster, ClusterMeans, Clusters, JwksSource, KeyKeeper, MissingMeans, NameTaken, OidcIssuer,
-    Renewal, TokenReviews,
+    Renewal, TokenMode, TokenReviews,
 };
 use crate::authority::Authority;
 use crate::config::{CallersConfig, ClusterConfig};
@@ -68,11 +68,14 @@ impl Callers {
     ) -> Result<Self, CallersError> {
         let mut keepers = Vec::new();
         // Without the keys of its own cluster a server is of no use; one that lacks another's still is.
-        let own = config.primary.keys.is_some().then(|| health.part("issuer keys"));
+        let own = Healths {
+            keys: config.primary.keys.is_some().then(|| health.part("issuer keys")),
+            reviews: (config.primary.rules.mode == TokenMode::Review).then(|| health.part("token reviews")),
+        };
         let primary = cluster(config.primary, &mut links, metrics, own, &mut keepers).await?;
         let mut others = Vec::with_capacity(config.others.len());
         for other in config.others {
-            others.push(cluster(other, &mut links, metrics, None, &mut keepers).await?);
+            others.push(cluster(other, &mut links, metrics, Healths::default(), &mut keepers).await?);
         }
         let mut oidc = Vec::with_capacity(config.oidc.len());
         for issuer in config.oidc {
@@ -87,16 +90,23 @@ impl Callers {
     }
 }
 
+/// What is told of the means of a cluster without which a server is of no use.
+#[derive(Default)]
+struct Healths {
+    keys: Option<HealthHandle>,
+    reviews: Option<HealthHandle>,
+}
+
 async fn cluster(
     config: ClusterConfig,
     links: &mut ClusterLinks,
     metrics: &Metrics,
-    health: Option<signet_runtime::HealthHandle>,
+    Healths { keys: health, reviews: reviews_health }: Healths,
     keepers: &mut Vec<KeyKeeper>,
 ) -> Result<Cluster, MissingMeans> {
     let ClusterLink { view, live, reviews, documents } = links.remove(&config.rules.id).unwrap_or_default();
     let knowledge = view.map(|view| Knowledge::new(view, live, config.stale_after));
-    let mut means = ClusterMeans { keys: None, reviews, knowledge };
+    let mut means = ClusterMeans { reviews, knowledge, reviews_health, ..ClusterMeans::default() };
     let issuer = config.rules.tokens.issuer.clone();
     let api_server = documents.zip(issuer).map(|(documents, issuer)| JwksSource::ApiServer { documents, issuer });
     let source = config.keys.and_then(|keys| Some((keys.place.or(api_server)?, keys.refresh)));

@@ -46,8 +46,7 @@ pub(crate) fn measure(material: &Material) -> Result<Measured, Box<dyn Error>> {
 }
 
 async fn append(dir: &Path) -> Result<(usize, f64), Box<dyn Error + Send + Sync>> {
-    let keeping =
-        Keeping { segment_max_bytes: 64 << 20, max_bytes: 4 << 30, max_age: YEAR, life_max: Duration::ZERO };
+    let keeping = Keeping { segment_max_bytes: 64 << 20, max_bytes: 4 << 30, max_age: YEAR, life_max: Duration::ZERO };
     let config = LedgerConfig { dir: dir.to_owned(), sync: SyncPolicy::Always, keeping };
     let (trigger, shutdown) = Shutdown::new();
     let clock = Clock::system();

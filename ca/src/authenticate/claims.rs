@@ -136,6 +136,15 @@ pub(super) fn issuer(payload: &[u8]) -> Option<String> {
     serde_json::from_slice(payload).ok().map(|Issuer { iss }| iss)
 }
 
+/// When the token of a payload was made, as it says itself, proven or not.
+pub(super) fn issued_at(payload: &[u8]) -> Option<Timestamp> {
+    #[derive(Deserialize)]
+    struct IssuedAt {
+        iat: u32,
+    }
+    serde_json::from_slice(payload).ok().map(|IssuedAt { iat }| Timestamp::from_unix_secs(i64::from(iat)))
+}
+
 /// Whether `subject` is this workload's, or an error when it is no service account's at all.
 fn is_subject_of(subject: &str, workload: &WorkloadName) -> Result<bool, ClaimsError> {
     let (namespace, account) = service_account_of(subject).ok_or(ClaimsError::Subject)?;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use signet_identity::{JwsError, Namespace, Timestamp, TrustDomain, UnverifiedJws, WorkloadName, jws};
+use signet_runtime::HealthHandle;
 
 use super::caller::{AuthenticatorKind, Caller};
 use super::claims::{Claims, issuer};
@@ -85,6 +86,8 @@ pub struct ClusterMeans {
     pub reviews: Option<Arc<dyn TokenReviews>>,
     /// Its live objects.
     pub knowledge: Option<Knowledge>,
+    /// Told when reviews fail, where nobody is identified without them.
+    pub reviews_health: Option<HealthHandle>,
 }
 
 /// Something that a cluster's mode needs is not there.
@@ -124,7 +127,9 @@ impl Cluster {
         Ok(Self {
             id: rules.id.as_str().into(),
             keys: means.keys,
-            reviewer: means.reviews.map(|reviews| Reviewer::new(reviews, rules.reviews_per_second)),
+            reviewer: means
+                .reviews
+                .map(|reviews| Reviewer::new(reviews, rules.reviews_per_second, means.reviews_health)),
             knowledge: means.knowledge,
             refused: Refused::new(),
             rules,
@@ -204,7 +209,7 @@ impl Cluster {
 
     async fn prove_afresh(&self, token: &str, now: Timestamp) -> Result<Caller, Refusal> {
         let token = UnverifiedJws::parse(token).map_err(TokenError::from)?;
-        let payload = self.verified(&token).await?;
+        let payload = self.verified(&token, now).await?;
         let claims = Claims::from_json(&payload).map_err(TokenError::from)?;
         self.rules.tokens.check(&claims, now)?;
         if let Some(knowledge) = &self.knowledge {
@@ -229,7 +234,7 @@ impl Cluster {
         })
     }
 
-    async fn verified(&self, token: &UnverifiedJws<'_>) -> Result<Vec<u8>, Refusal> {
+    async fn verified(&self, token: &UnverifiedJws<'_>, now: Timestamp) -> Result<Vec<u8>, Refusal> {
         // `new` made sure that there are keys wherever tokens are proved here.
         let keys = self.keys.as_ref().ok_or(TokenError::from(JwsError::UnknownKey))?;
         if !keys.knows(token.kid()) {
@@ -239,7 +244,7 @@ impl Cluster {
                 return Err(TokenError::Issuer.into());
             }
         }
-        let keys = keys.for_kid(token.kid()).await?;
+        let keys = keys.for_token(token, now).await?;
         Ok(token.verify(&keys).map_err(TokenError::from)?)
     }
 
@@ -252,7 +257,8 @@ impl Cluster {
         self.check_known_signature(token, now)?;
         let reviewer = self.reviewer.as_ref().ok_or(Refusal::NotReviewedHere)?;
         let expires_at = Claims::from_json(&payload).ok().and_then(|claims| claims.expires_at);
-        let user = reviewer.review(token, &self.rules.tokens.audiences, expires_at, now).await?;
+        let is_suspect = self.is_suspect(token);
+        let user = reviewer.review(token, &self.rules.tokens.audiences, expires_at, is_suspect, now).await?;
         if self.rules.tokens.require_pod && user.pod.is_none() {
             return Err(TokenError::NoPod.into());
         }
@@ -267,6 +273,13 @@ impl Cluster {
             token_id: user.token_id,
             known_since: None,
         })
+    }
+
+    /// Whether the issuer's keys, where they are at hand, do not know the key that a token names. After a change of keys
+    /// good ones are like that too.
+    fn is_suspect(&self, token: &str) -> bool {
+        let keys = self.keys.as_ref().filter(|keys| keys.at_hand().is_some());
+        keys.is_some_and(|keys| UnverifiedJws::parse(token).map_or(true, |token| !keys.knows(token.kid())))
     }
 
     /// Refuses a token that its issuer's keys, where they are at hand, say is forged, so that forgeries do not reach the

@@ -9,13 +9,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use signet_identity::JwkSet;
+use signet_identity::{JwkSet, Timestamp, UnverifiedJws};
 use signet_runtime::tasks::chain;
 use signet_runtime::{Backoff, HealthHandle, Shutdown};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
+use super::claims::issued_at;
 pub use super::jwks_source::{FetchError, JwksSource};
+use super::token::CLOCK_SKEW_MAX;
 use crate::metrics::Metrics;
 
 /// Least time between two refreshes that unknown key names asked for.
@@ -58,6 +60,8 @@ struct Round {
     succeeded: bool,
     /// When the newest attempt began that an unknown key name had asked for.
     asked_at: Option<Instant>,
+    /// When the newest attempt began that succeeded.
+    read_at: Option<Instant>,
 }
 
 impl Round {
@@ -81,14 +85,20 @@ pub struct IssuerKeys {
 }
 
 impl IssuerKeys {
-    /// The set to verify a token with that names `kid`. It need not hold that key: then the issuer does not have it.
+    /// The set to verify `token` with. It need not hold the key that the token names: then the issuer does not have it.
     ///
     /// # Errors
     /// [`KeysError`]: whether the issuer has that key could not be found out.
-    pub async fn for_kid(&self, kid: Option<&str>) -> Result<Arc<JwkSet>, KeysError> {
+    pub async fn for_token(&self, token: &UnverifiedJws<'_>, now: Timestamp) -> Result<Arc<JwkSet>, KeysError> {
+        let age = if self.knows(token.kid()) { None } else { age(token, now) };
+        self.for_kid(token.kid(), age).await
+    }
+
+    /// As [`IssuerKeys::for_token`], for a token that names `kid` and says that it is of this `age`, if it says so.
+    async fn for_kid(&self, kid: Option<&str>, age: Option<Duration>) -> Result<Arc<JwkSet>, KeysError> {
         let keys = self.current()?;
         match kid {
-            Some(kid) if !keys.knows(kid) => self.refreshed().await,
+            Some(kid) if !keys.knows(kid) => self.refreshed(age).await,
             _ => Ok(keys),
         }
     }
@@ -108,17 +118,31 @@ impl IssuerKeys {
         self.at_hand().ok_or(KeysError::NeverObtained)
     }
 
-    async fn refreshed(&self) -> Result<Arc<JwkSet>, KeysError> {
+    async fn refreshed(&self, age: Option<Duration>) -> Result<Arc<JwkSet>, KeysError> {
+        let now = Instant::now();
         let mut rounds = self.shared.rounds.subscribe();
-        if !rounds.borrow_and_update().is_quiet(Instant::now()) {
+        if !rounds.borrow_and_update().is_quiet(now) {
             self.shared.asked.notify_one();
             // The sender lives in `shared`, so the only way to hear nothing is that it takes too long.
             let waited = tokio::time::timeout(ASKED_WAIT_MAX, rounds.changed()).await;
             waited.map_err(|_| KeysError::NotRefreshed)?.map_err(|_| KeysError::NotRefreshed)?;
         }
         let round = *rounds.borrow();
-        if round.succeeded { self.current() } else { Err(KeysError::NotRefreshed) }
+        // A set that was read before the token was made says nothing about its key; the next refresh will.
+        let is_told = match (round.read_at, age) {
+            (Some(read_at), Some(age)) => now.saturating_duration_since(read_at) < age || read_at >= now,
+            (_, None) => true,
+            (None, _) => false,
+        };
+        if round.succeeded && is_told { self.current() } else { Err(KeysError::NotRefreshed) }
     }
+}
+
+/// How long ago a token was made at least, by what it says, proven or not, and by clocks that do not agree. Nothing where
+/// it does not say so, or names a time that has not come, so that it will be refused in any case.
+fn age(token: &UnverifiedJws<'_>, now: Timestamp) -> Option<Duration> {
+    let issued_at = issued_at(&token.unproven_payload().ok()?)?;
+    (issued_at <= now.plus(CLOCK_SKEW_MAX)).then(|| now.since(issued_at.plus(CLOCK_SKEW_MAX)))
 }
 
 /// The task that keeps an issuer's keys fresh.
@@ -191,7 +215,7 @@ impl KeyKeeper {
     }
 
     async fn refresh(&mut self, asked: bool) {
-        let asked_at = asked.then(Instant::now).or(self.shared.rounds.borrow().asked_at);
+        let (began, before) = (Instant::now(), *self.shared.rounds.borrow());
         let result = self.obtain().await;
         self.metrics.key_refresh(result.is_ok());
         let succeeded = result.is_ok();
@@ -199,7 +223,9 @@ impl KeyKeeper {
             Ok(()) => self.note_success(),
             Err(error) => self.note_failure(&error),
         }
-        self.shared.rounds.send_replace(Round { succeeded, asked_at });
+        let asked_at = if asked { Some(began) } else { before.asked_at };
+        let read_at = if succeeded { Some(began) } else { before.read_at };
+        self.shared.rounds.send_replace(Round { succeeded, asked_at, read_at });
     }
 
     async fn obtain(&mut self) -> Result<(), FetchError> {

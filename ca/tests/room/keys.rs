@@ -114,7 +114,8 @@ async fn a_key_file_replaced_at_run_time_is_followed_both_ways() {
     assert_eq!(code(&lab, &token_of(&newcomer)).await, Code::Unauthenticated);
     fs::write(path, newcomer.jwks_json()).unwrap();
     eventually("the new key works", async || code(&lab, &token_of(&newcomer)).await == Code::Ok).await;
-    assert_eq!(code(&lab, &lab.token()).await, Code::Unauthenticated, "the old key is gone");
+    let old = lab.setup.issuer.token("shop", "web", now().minus(HOUR / 2), HOUR);
+    assert_eq!(code(&lab, &old).await, Code::Unauthenticated, "the old key is gone");
 }
 
 #[tokio::test]
@@ -237,7 +238,8 @@ async fn unknown_keys_that_come_one_after_the_other_share_a_fetch_too() {
     let lab = endpoint.setup().start().await;
     lab.wait_ready().await;
     let (mut client, began) = (lab.client().await, Instant::now());
-    let claims = issuer.claims("shop", "web", now(), HOUR);
+    // Made before the set was read that does not have their keys.
+    let claims = issuer.claims("shop", "web", now().minus(HOUR / 2), HOUR);
     for number in 0..40 {
         let header = serde_json::json!({ "alg": "ES256", "kid": format!("invented-{number}") });
         let token = issuer.sign_with_header(&header, &claims);
@@ -246,6 +248,21 @@ async fn unknown_keys_that_come_one_after_the_other_share_a_fetch_too() {
     }
     assert!(endpoint.asked() >= 2, "the first should have asked");
     check_fetches(&endpoint, began);
+}
+
+#[tokio::test]
+async fn after_a_change_of_keys_no_good_token_is_refused_for_good() {
+    let (old, new) = (TokenIssuer::es256(), TokenIssuer::es256());
+    let endpoint = Endpoint::start(Answer::Keys(old.jwks_json())).await;
+    let lab = endpoint.setup().start().await;
+    lab.wait_ready().await;
+    // Whoever wants to shut the window: the set was read just now and is not read again for ten seconds.
+    assert_eq!(code(&lab, &token_of(&TokenIssuer::es256())).await, Code::Unauthenticated);
+    endpoint.answer.send_replace(Answer::Keys(new.jwks_json()));
+    let status = lab.ask(&token_of(&new), &any_csr(), 60).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable, "{status:?}");
+    assert!(status.metadata().contains_key("grpc-retry-pushback-ms"));
+    assert_eq!(lab.metric("citadel_server_success_cert_issuance_count").await, 0);
 }
 
 #[tokio::test]

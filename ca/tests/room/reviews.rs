@@ -190,6 +190,45 @@ async fn a_flood_of_new_tokens_is_let_through_at_the_operators_rate_and_forgets_
 }
 
 #[tokio::test]
+async fn whoever_makes_keys_up_leaves_reviews_to_those_whose_keys_are_known() {
+    let server = ApiServer::start(body(POD_DELETED)).await;
+    let setup = Setup::new().with("tokens.mode", "'review'").with("tokens.reviews_per_second", "2");
+    let lab = setup.with_link("Kubernetes", server.link()).start().await;
+    let made_up = async || {
+        let claims = lab.setup.issuer.claims("shop", "web", now(), HOUR);
+        code(&lab, &lab.setup.issuer.unknown_kid(&claims)).await
+    };
+    assert_eq!((made_up().await, server.asked()), (Code::Unauthenticated, 1), "it may be good, after a change of keys");
+    let mut turned_away = 0;
+    for _ in 0..20 {
+        turned_away += usize::from(made_up().await == Code::Unavailable);
+    }
+    assert!(turned_away > 0);
+    server.answer.send_replace(body(OK));
+    assert_eq!(code(&lab, &lab.token()).await, Code::Ok);
+}
+
+#[tokio::test]
+async fn readiness_tells_when_nobody_is_reviewed_any_more_and_when_that_is_over() {
+    let server = ApiServer::start(Answer::Status(500)).await;
+    let lab = start("review", &server).await;
+    lab.wait_ready().await;
+    let told = async || lab.get("/healthz/ready").await;
+    let remark = "token reviews: nobody new is identified, as reviews of tokens fail: review_no_answer";
+    for _ in 0..5 {
+        assert!(!told().await.1.contains("token reviews"), "one failure is an accident");
+        let status = lab.ask(&lab.token(), &any_csr(), 60).await.unwrap_err();
+        assert_eq!(status.code(), Code::Unavailable);
+        assert!(status.metadata().contains_key("grpc-retry-pushback-ms"), "{status:?}");
+    }
+    let (code, text) = told().await;
+    assert!(code == 200 && text.contains(remark), "{code} {text}");
+    server.answer.send_replace(body(OK));
+    lab.issue().await;
+    assert!(!told().await.1.contains("token reviews"));
+}
+
+#[tokio::test]
 async fn local_then_review_asks_only_where_it_cannot_decide_here() {
     let server = ApiServer::start(body(OK)).await;
     let unsynced = ClusterLink { view: Objects::unsynced().link.view, ..server.link() };

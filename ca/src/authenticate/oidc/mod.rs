@@ -106,7 +106,7 @@ impl OidcIssuer {
 
     async fn prove(&self, token: &str, now: Timestamp) -> Result<Caller, Refusal> {
         let token = UnverifiedJws::parse(token).map_err(TokenError::from)?;
-        let keys = self.keys.for_kid(token.kid()).await?;
+        let keys = self.keys.for_token(&token, now).await?;
         let payload = token.verify(&keys).map_err(TokenError::from)?;
         let claims = OidcClaims::from_json(&payload).map_err(TokenError::from)?;
         self.check(&claims, now)?;

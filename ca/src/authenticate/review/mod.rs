@@ -5,6 +5,7 @@
 //! tokens reaches the API server unchecked.
 
 mod answer;
+mod outage;
 mod rate;
 
 pub use answer::{ReviewRefusal, ReviewStatus, ReviewedUser};
@@ -16,13 +17,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use signet_identity::Timestamp;
+use signet_runtime::HealthHandle;
 use tokio::sync::Semaphore;
 
 use super::verdicts::{ACCEPTED_MAX, Memory, Refused, TokenHash};
+use outage::Outage;
 use rate::Rate;
 
 /// Most reviews under way at once in one cluster.
 const REVIEWS_MAX: usize = 32;
+
+/// The share of reviews, one in so many, that tokens may take whose key their issuer does not seem to have.
+const SUSPECTS_SHARE: u32 = 2;
 
 /// How long a review may take, waiting for its turn included.
 const REVIEW_DEADLINE: Duration = Duration::from_secs(5);
@@ -96,28 +102,36 @@ pub(super) struct Reviewer {
     reviews: Arc<dyn TokenReviews>,
     turns: Semaphore,
     rate: Rate,
+    suspects_turns: Semaphore,
+    suspects_rate: Rate,
+    outage: Outage,
     accepted: Memory<ReviewedUser>,
     refused: Refused<ReviewRefusal>,
 }
 
 impl Reviewer {
-    pub(super) fn new(reviews: Arc<dyn TokenReviews>, per_second: u32) -> Self {
+    pub(super) fn new(reviews: Arc<dyn TokenReviews>, per_second: u32, health: Option<HealthHandle>) -> Self {
         Self {
             reviews,
             turns: Semaphore::new(REVIEWS_MAX),
             rate: Rate::new(per_second),
+            suspects_turns: Semaphore::new(REVIEWS_MAX / 2),
+            suspects_rate: Rate::new(per_second.div_ceil(SUSPECTS_SHARE)),
+            outage: Outage::new(health),
             accepted: Memory::new(ACCEPTED_MAX),
             refused: Refused::new(),
         }
     }
 
     /// The service account that the API server finds behind `token` for one of `audiences`; `expires_at` is when the
-    /// token says that it ends.
+    /// token says that it ends. One that is suspect takes no more than its share, so that whoever makes tokens up keeps
+    /// nobody from being reviewed.
     pub(super) async fn review(
         &self,
         token: &str,
         audiences: &[String],
         expires_at: Option<Timestamp>,
+        is_suspect: bool,
         now: Timestamp,
     ) -> Result<ReviewedUser, ReviewError> {
         let hash = TokenHash::of(token);
@@ -127,23 +141,30 @@ impl Reviewer {
         if let Some(refusal) = self.refused.get(token, now) {
             return Err(refusal.into());
         }
-        let status = tokio::time::timeout(REVIEW_DEADLINE, self.ask(token, audiences));
-        let judged = status.await.map_err(|_| ReviewError::Deadline)??.judge(audiences);
+        let asked = tokio::time::timeout(REVIEW_DEADLINE, self.ask(token, audiences, is_suspect)).await;
+        let judged = asked
+            .unwrap_or(Err(ReviewError::Deadline))
+            .and_then(|status| status.judge(audiences).map_err(ReviewError::from));
+        self.outage.tell(judged.as_ref().err());
         match &judged {
             Ok(user) => {
                 let until = now.plus(ACCEPTED_FOR);
                 let until = expires_at.map_or(until, |at| at.min(until));
                 self.accepted.put(hash, user.clone(), now, until);
             }
-            Err(refusal) if refusal.is_final() => self.refused.put(token, refusal.clone(), now),
+            Err(ReviewError::Refused(refusal)) if refusal.is_final() => self.refused.put(token, refusal.clone(), now),
             Err(_) => {}
         }
-        Ok(judged?)
+        judged
     }
 
-    async fn ask(&self, token: &str, audiences: &[String]) -> Result<ReviewStatus, ReviewError> {
+    async fn ask(&self, token: &str, audiences: &[String], is_suspect: bool) -> Result<ReviewStatus, ReviewError> {
+        let _suspects_turn = match is_suspect {
+            true => Some(self.suspects_turns.acquire().await.map_err(|_| ReviewError::Deadline)?),
+            false => None,
+        };
         let _turn = self.turns.acquire().await.map_err(|_| ReviewError::Deadline)?;
-        if !self.rate.take() {
+        if is_suspect && !self.suspects_rate.take() || !self.rate.take() {
             return Err(ReviewError::Rate);
         }
         Ok(self.reviews.create(token, audiences).await?)
