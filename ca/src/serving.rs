@@ -123,7 +123,6 @@ impl ServingKeeper {
                 self.certificate.current.store(Some(key));
                 self.lifetime = lifetime;
                 self.renew_at = renew_at(lifetime, now);
-                tracing::info!(not_after = %lifetime.not_after(), "serving certificate renewed");
             }
             Err(error) => {
                 tracing::error!(
@@ -143,6 +142,8 @@ fn issue(
 ) -> Result<(Arc<CertifiedKey>, Lifetime), ServingError> {
     let key = PrivateKey::generate_p256()?;
     let leaf = authority.sign(&serving_leaf(names, key.public(), ttl, authority, now)?)?;
+    // Nobody asked for it, so it stands in no record.
+    tracing::info!(serial = %leaf.serial, not_after = %leaf.lifetime.not_after(), ?names, "issued to ourselves");
     let between = authority.middle().iter().filter(|certificate| !certificate.is_self_issued());
     let chain = std::iter::once(CertificateDer::from(leaf.der))
         .chain(between.map(|certificate| CertificateDer::from(certificate.der().to_vec())))

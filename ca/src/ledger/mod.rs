@@ -1,4 +1,4 @@
-//! The ledger: every certificate is recorded before it leaves, in a chain that shows whether it was changed later.
+//! The ledger: whatever a caller gets is recorded before it leaves, in a chain that shows whether it was changed later.
 //!
 //! A ledger is a directory of chains (`segment`), each a sequence of JSON lines that hash the line before them
 //! (`chain`). Requests hand their record over a bounded queue and wait; one thread (`writer`) writes all that wait
@@ -6,7 +6,7 @@
 //! `prune`; reading, in [`walk`], needs no lock. Nothing here knows about gRPC or how a certificate is made.
 //!
 //! Invariant: [`Ledger::append`] returns `Ok` only for a record that is written, and on the disk where the policy says
-//! so. A record without a certificate can exist; a certificate without a record can not.
+//! so. A record without a certificate can exist; a caller's certificate without a record can not.
 
 mod chain;
 mod instant;

@@ -156,6 +156,8 @@ async fn it_says_where_it_listens_and_stops_in_peace_when_told_to() {
     let (code, said) = program.terminate();
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("SIGTERM"), "{said}");
+    let own = said.lines().find(|line| line.contains("issued to ourselves"));
+    assert!(own.is_some_and(|line| line.contains("\"serial\"")), "what stands in no record is in the log: {said}");
 }
 
 /// Whether settings are good, asked with `words`: status, stdout, stderr.
