@@ -21,6 +21,7 @@ use crate::authorize::Authorizer;
 use crate::callers::{Callers, CallersError, ClusterLinks};
 use crate::config::CaConfig;
 use crate::control::{self, Subject, Subjects};
+use crate::drain;
 use crate::federation::{Federation, FederationError, Surroundings};
 use crate::issue::Issuer;
 use crate::jwt::{Tokens, TokensError};
@@ -121,6 +122,7 @@ pub struct App {
     admin: Admin,
     control: Option<control::Socket>,
     reflection: bool,
+    shutdown_delay: Duration,
     minting: Option<Tokens>,
     federation: Federation,
     kubernetes: Parts,
@@ -217,6 +219,7 @@ impl App {
             admin,
             control,
             reflection,
+            shutdown_delay: config.shutdown_delay,
             minting,
             federation,
             kubernetes,
@@ -228,11 +231,13 @@ impl App {
         self.addresses
     }
 
-    /// Runs until shutdown begins, then until what is under way has ended, at most ten seconds.
+    /// Runs until it is `asked` to stop and for as long as is configured after that, then until what is under way has
+    /// ended, at most ten seconds.
     ///
     /// # Errors
     /// Every variant of [`RunError`].
-    pub async fn run(self, shutdown: Shutdown) -> Result<(), RunError> {
+    pub async fn run(self, asked: Shutdown) -> Result<(), RunError> {
+        let (everything, shutdown) = Shutdown::new();
         let (reporter, grpc_health) = tonic_health::server::health_reporter();
         let acknowledgements = self.authority.acknowledgements().clone();
         let watched = TrustBundleService::new(self.issuer.clone(), acknowledgements, shutdown.clone());
@@ -260,7 +265,8 @@ impl App {
             reporter,
         };
 
-        let mut tasks = Tasks::new();
+        let (mut tasks, delay) = (Tasks::new(), self.shutdown_delay);
+        tasks.start("drain", drain::run(asked.clone(), delay, self.health.part("shutdown"), everything));
         if let Some(socket) = self.control {
             let authority: Box<dyn Subject> = Box::new(self.authority.verbs());
             let subjects = Subjects::from([("authority", authority), (logging::SUBJECT, Box::new(LogVerbs))]);
@@ -283,12 +289,12 @@ impl App {
         tasks.start("grpc", self.server.serve(service, routes, shutdown.clone()));
         tracing::info!(listen = %self.addresses.listen, admin = %self.addresses.admin, "serving");
 
-        match tasks.watch(&shutdown).await {
+        match tasks.watch(&asked).await {
             // It saw the end before we did.
-            Err(TaskError::Ended { .. }) if shutdown.has_begun() => {}
+            Err(TaskError::Ended { .. }) if asked.has_begun() => {}
             watched => watched?,
         }
-        match tasks.join(DRAIN_DEADLINE).await {
+        match tasks.join(delay + DRAIN_DEADLINE).await {
             Err(TaskError::Stuck { names }) => {
                 tracing::warn!(names, "requests were still open and have been cut off");
                 Ok(())

@@ -15,6 +15,7 @@ pub mod callers;
 pub mod cli;
 pub mod config;
 pub mod control;
+mod drain;
 mod encode;
 pub mod federation;
 pub mod issue;

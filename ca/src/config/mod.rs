@@ -16,6 +16,7 @@ mod rotation;
 mod rules;
 mod sections;
 mod settings;
+mod stopping;
 mod web;
 
 pub use callers::{CallersConfig, ClusterConfig, KeysConfig};
@@ -78,6 +79,8 @@ pub struct CaConfig {
     pub connections: ConnectionsConfig,
     /// How much may be under way.
     pub admission: AdmissionConfig,
+    /// How long to go on serving after the process was told to stop.
+    pub shutdown_delay: Duration,
     /// What is published for other trust domains, and what is read of them.
     pub federation: FederationConfig,
     /// The cluster that this process belongs to.

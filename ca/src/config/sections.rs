@@ -21,6 +21,7 @@ use super::ledger::ledger;
 use super::oidc_callers;
 use super::rotation;
 use super::rules::rules;
+use super::stopping;
 use super::{AuthorityConfig, AuthoritySource, CaConfig, LogConfig, ServingConfig};
 use crate::authenticate::is_on_this_machine;
 use crate::profile::{KeyKind, Profile};
@@ -74,6 +75,7 @@ pub(super) fn all(reader: &mut Reader) -> Option<CaConfig> {
     let control_socket = control_socket(reader, authority.as_ref());
     let rotation = rotation::rotation(reader, lives, authority.as_ref());
     let connections = connections(reader);
+    let shutdown_delay = stopping::delay(reader);
     Some(CaConfig {
         trust_domain: trust_domain?,
         listen: listen?,
@@ -91,6 +93,7 @@ pub(super) fn all(reader: &mut Reader) -> Option<CaConfig> {
         ledger: ledger?,
         admission: admission?,
         connections: connections?,
+        shutdown_delay: shutdown_delay?,
         federation: federation?,
         kubernetes: kubernetes?,
     })

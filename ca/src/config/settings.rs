@@ -143,6 +143,7 @@ pub const SETTINGS: &[Setting] = &[
         "connections.max_age",
         "Age at which a connection is told to end, within a fifth before it; `none` for never [default: 30m]",
     ),
+    Setting::new("shutdown.delay", "How long to serve on, not ready, after being told to stop [default: 0s]"),
     Setting::new("admission.in_flight", "Most requests of identified callers under way at once [default: 128]"),
     Setting::new("admission.waiting", "Most of them that wait for their turn [default: 2048]"),
     Setting::new("admission.wait_max", "How long one may wait [default: 10s]"),

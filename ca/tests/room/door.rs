@@ -182,3 +182,18 @@ async fn a_flood_of_bad_tokens_is_turned_away_unseen_and_its_neighbours_are_serv
     // From the same address, on a connection of its own.
     lab.issue().await;
 }
+
+#[tokio::test]
+async fn who_is_sent_here_after_the_end_was_announced_is_served() {
+    let lab = Setup::new().with("shutdown.delay", "'2s'").start().await;
+    lab.wait_ready().await;
+    let mut old = lab.client().await;
+    lab.tell_to_stop();
+    eventually("readiness says so", async || lab.get("/healthz/ready").await.0 == 503).await;
+    assert!(lab.get("/healthz/ready").await.1.contains("stops, send nobody here any more"));
+    lab.issue().await;
+    old.create_certificate(request(&lab.token(), &any_csr(), 60)).await.expect("old connections too");
+    let address = lab.listen;
+    lab.stop().await;
+    assert!(TcpStream::connect(address).await.is_err(), "then it is over");
+}

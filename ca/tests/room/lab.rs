@@ -212,6 +212,11 @@ impl Lab {
         eventually("the server is ready", async || self.get("/healthz/ready").await.0 == 200).await;
     }
 
+    /// Tells it to stop, and does not wait.
+    pub(crate) fn tell_to_stop(&self) {
+        self.trigger.trigger();
+    }
+
     /// Stops it and gives the directories back.
     pub(crate) async fn stop(mut self) -> Setup {
         self.trigger.trigger();
