@@ -130,6 +130,40 @@ async fn a_stolen_key_that_is_tainted_is_not_exchanged_for_certificates_of_its_s
 }
 
 #[tokio::test]
+async fn a_stolen_key_that_was_tainted_proves_nobody_after_its_generation_has_retired() {
+    let root = TestCa::root("cluster.local");
+    let stolen = root.intermediate();
+    let home = Home::start_with(|setup| {
+        let dir = setup.path("plugged");
+        fs::create_dir(&dir).unwrap();
+        istio_layout(&dir, &stolen);
+        let setup = setup.with("authority.plugged_in_dir", &format!("{:?}", dir.to_str().unwrap()));
+        setup.with("leaf.max_ttl", "'1h'").with("serving.ttl", "'1h'").with("authority.rotation.keep_old", "'1m'")
+    })
+    .await;
+    // A thief's leaf lives as long as the thief likes.
+    let hours = Lifetime::new(home.lab.now().minus(HOUR), home.lab.now().plus(5 * HOUR)).unwrap();
+    let since = usage_period_from(home.lab.now()).unwrap();
+    let extension = CustomExtension::from_oid_content(&[2, 5, 29, 16], since);
+    let leaf = stolen.leaf(WEB, hours).with(|params| params.custom_extensions.push(extension)).issue();
+    let chain = format!("{}{}", leaf.certificate().to_pem(), stolen.intermediates_pem());
+    let channel = home.connect(&chain, &leaf.key()).await;
+    renew_over(&channel, 60).await.expect("before it is known, nobody can tell");
+
+    let phase = async |id: usize| {
+        let listed = operator(&home.lab, &["list", "-o", "json"]).await;
+        let overview: serde_json::Value = serde_json::from_slice(&listed.stdout).unwrap();
+        overview["generations"][id - 1]["phase"].as_str().map(str::to_owned)
+    };
+    istio_layout(&home.lab.setup.path("plugged"), &root.intermediate());
+    eventually("the next one signs", async || phase(2).await.as_deref() == Some("active")).await;
+    assert!(operator(&home.lab, &["taint", "1"]).await.status.success());
+    home.advance(2 * HOUR);
+    eventually("the last leaf has ended", async || phase(1).await.as_deref() == Some("retired")).await;
+    home.check_over(&channel, Code::Unauthenticated, "certificate_distrusted").await;
+}
+
+#[tokio::test]
 async fn whoever_does_not_hold_a_certificates_key_is_not_served() {
     let home = Home::start().await;
     let held = home.first().await;
