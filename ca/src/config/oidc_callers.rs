@@ -12,7 +12,7 @@ use signet_runtime::Reader;
 
 use super::sections::{check_url, duration, list, readable};
 use super::{CallersConfig, federation};
-use crate::authenticate::{JwksSource, Method, Naming, OidcRules, PathTemplate, RequiredClaim};
+use crate::authenticate::{JwksSource, Method, Naming, OidcRules, PathTemplate, RequiredClaim, TokenMode};
 use crate::patterns::NamePattern;
 
 const TABLES: &str = "oidc_callers";
@@ -32,6 +32,8 @@ const RULE_REFRESH: Duration = Duration::from_secs(300);
 /// One issuer.
 #[derive(Debug, Clone)]
 pub struct OidcConfig {
+    /// The setting that tells it.
+    pub told_by: String,
     /// What the operator demands.
     pub rules: OidcRules,
     /// Where its keys are.
@@ -61,12 +63,27 @@ pub(super) fn check(reader: &mut Reader, callers: &CallersConfig) {
         let issuer = oidc.rules.issuer.as_str();
         if taken.contains(&issuer) {
             let message = format!("tokens of `{issuer}` are judged by a cluster's or another issuer's rules already");
-            reader.refuse(TABLES, message);
+            reader.refuse(&oidc.told_by, message);
         }
         taken.push(issuer);
+        check_beside_reviews(reader, callers, &oidc.told_by);
     }
     if !callers.oidc.is_empty() && !callers.methods.contains(&Method::Oidc) {
         reader.refuse("authenticators", format!("does not name `oidc`, so nothing in `{TABLES}` would be used"));
+    }
+}
+
+/// A token that a review refused must not be accepted by its keys alone: the pod that it was bound to may be gone. Without
+/// the reviewing cluster's issuer nobody can say whether `told_by` names the same one.
+fn check_beside_reviews(reader: &mut Reader, callers: &CallersConfig, told_by: &str) {
+    let clusters = std::iter::once(&callers.primary).chain(&callers.others);
+    let mut unnamed = clusters
+        .map(|cluster| &cluster.rules)
+        .filter(|rules| rules.mode == TokenMode::Review && rules.tokens.issuer.is_none());
+    if let Some(rules) = unnamed.next() {
+        let message =
+            format!("needs the issuer of cluster `{}`, which has its tokens reviewed and does not name it", rules.id);
+        reader.refuse(told_by, message);
     }
 }
 
@@ -110,7 +127,7 @@ fn issuer(reader: &mut Reader, table: &str, trust_domain: Option<&TrustDomain>) 
         namespaces: namespaces?,
         trust_domain: trust_domain?.clone(),
     };
-    Some(OidcConfig { rules, keys: keys?, refresh: refresh? })
+    Some(OidcConfig { told_by: table.to_owned(), rules, keys: keys?, refresh: refresh? })
 }
 
 fn keys(reader: &mut Reader, table: &str, issuer: Option<&str>) -> Option<JwksSource> {
@@ -202,5 +219,5 @@ fn istio_rule(reader: &mut Reader, trust_domain: Option<&TrustDomain>) -> Option
         namespaces: "*".parse().into_iter().collect(),
         trust_domain: trust_domain?.clone(),
     };
-    Some(Some(OidcConfig { rules, keys: keys?, refresh: RULE_REFRESH }))
+    Some(Some(OidcConfig { told_by: RULE.to_owned(), rules, keys: keys?, refresh: RULE_REFRESH }))
 }

@@ -209,6 +209,9 @@ fn settings_that_would_mix_up_issuers_or_names_are_refused() {
     check(&setup(BY_PATH).0.with("tokens.issuer", &format!("'{CI}'")), "are judged by a cluster's");
     let rule = format!("'{{\"issuer\": \"{CI}\", \"audiences\": [\"a\"]}}'");
     check(&setup(BY_PATH).0.with("oidc_rule", &rule), "are judged by a cluster's or another issuer's rules already");
+    check(&setup(BY_PATH).0.with("oidc_rule", &rule), "`oidc_rule` ");
+    let nameless = setup(BY_PATH).0.without("tokens.issuer").with("tokens.mode", "'review'");
+    check(&nameless, "needs the issuer of cluster `Kubernetes`, which has its tokens reviewed");
     check(&Setup::new().with("oidc_rule", "'{'"), "is no JWTRule in JSON");
     check(&Setup::new().with("oidc_rule", &rule.replace("[\"a\"]", "[]")), "must name at least one audience");
     let plain = rule.replace("https:", "http:");
