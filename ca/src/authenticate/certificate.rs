@@ -26,6 +26,10 @@ use super::token::CLOCK_SKEW_MAX;
 use crate::authority::{Authority, Published};
 use crate::kubernetes::{AccountObject, PodObject};
 
+/// Share of the bound before its end in which nothing is renewed any more: each renewal would be cut to what is left, and
+/// holders would come ever more often for ever less.
+const WORTHLESS_SHARE: u32 = 20;
+
 /// Why a presented certificate proves nobody.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CertificateRefusal {
@@ -195,7 +199,7 @@ impl Renewal {
     fn known_since(&self, leaf: &Certificate, id: &SpiffeId, now: Timestamp) -> Result<Timestamp, CertificateRefusal> {
         let since = leaf.key_used_from().filter(|since| *since <= now.plus(CLOCK_SKEW_MAX));
         let since = since.ok_or_else(|| CertificateRefusal::NotRenewable { id: id.clone() })?;
-        if now >= since.plus(self.max_age) {
+        if now >= since.plus(self.max_age.saturating_sub(self.max_age / WORTHLESS_SHARE)) {
             return Err(CertificateRefusal::TooOld { id: id.clone(), since });
         }
         Ok(since)
@@ -216,9 +220,9 @@ impl Renewal {
                 && workload.is_some_and(|workload| cluster.vouches_for(&workload.namespace))
         };
         let vouching: Vec<_> = self.clusters.all().filter(|cluster| vouches(cluster)).collect();
+        let may_be_outside = oidc.iter().any(|issuer| issuer.may_name(id));
         let (Some(workload), [first, others @ ..]) = (workload, vouching.as_slice()) else {
-            let is_vouched_for = oidc.iter().any(|issuer| issuer.may_name(id));
-            return if is_vouched_for {
+            return if may_be_outside {
                 Ok(None)
             } else {
                 Err(CertificateRefusal::NotVouchedFor { id: id.clone() }.into())
@@ -233,7 +237,7 @@ impl Renewal {
             }
         }
         match undecided {
-            _ if is_known => Ok(others.is_empty().then(|| first.id().clone())),
+            _ if is_known => Ok((others.is_empty() && !may_be_outside).then(|| first.id().clone())),
             Some(error) => Err(error),
             None => Err(CertificateRefusal::HolderGone { id: id.clone() }.into()),
         }

@@ -171,9 +171,9 @@ impl Cluster {
         self.knowledge.as_ref()
     }
 
-    /// Whether it may vouch for workloads of this namespace.
+    /// Whether it may vouch for workloads of this namespace. A cluster whose tokens are nobody's vouches for none.
     pub fn vouches_for(&self, namespace: &Namespace) -> bool {
-        any_matches(&self.rules.namespaces, namespace.as_str())
+        self.rules.mode != TokenMode::Off && any_matches(&self.rules.namespaces, namespace.as_str())
     }
 
     /// The caller that `token` proves.

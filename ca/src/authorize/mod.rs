@@ -90,6 +90,11 @@ impl Authorizer {
         Ok(grant)
     }
 
+    /// When anything that `caller` gets ends at the latest, if a certificate alone proved it.
+    pub fn proof_ends_at(&self, caller: &Caller) -> Option<Timestamp> {
+        Some(caller.known_since()?.plus(self.renewal_max_age?))
+    }
+
     /// What is left of `grant` for a certificate with a key of this kind.
     ///
     /// # Errors

@@ -27,7 +27,7 @@ pub struct IssuanceRule {
     pub nodes: Vec<NamePattern>,
     /// The key in the request is of one of these kinds.
     pub keys: Vec<KeyKind>,
-    /// One of these vouched for the caller.
+    /// One of these vouched for the caller, or may have before its certificate did.
     pub authenticators: Vec<AuthenticatorKind>,
     /// Nothing is issued.
     pub deny: bool,
@@ -80,16 +80,19 @@ impl IssuanceRule {
         let namespace = workload.map(|workload| workload.namespace.as_str());
         let account = workload.map(|workload| workload.service_account.as_str());
         let node = caller.node().map(|node| node.name.as_str());
-        // A certificate does not say where its holder lives. A rule about one place is about whoever may be there.
-        let is_anywhere = caller.authenticator() == AuthenticatorKind::ClientCertificate;
+        // A certificate does not say where its holder lives, nor how it was first identified. A rule about one place or
+        // one way is about whoever may be there or may have come so.
+        let by_certificate = caller.authenticator() == AuthenticatorKind::ClientCertificate;
         let is_place_met =
-            |patterns: &[NamePattern], name: Option<&str>| is_met(patterns, name) || (is_anywhere && name.is_none());
+            |patterns: &[NamePattern], name: Option<&str>| is_met(patterns, name) || (by_certificate && name.is_none());
         is_met(&self.namespaces, namespace)
             && !namespace.is_some_and(|name| any_matches(&self.except_namespaces, name))
             && is_met(&self.service_accounts, account)
             && is_place_met(&self.clusters, caller.cluster())
             && is_place_met(&self.nodes, node)
-            && (self.authenticators.is_empty() || self.authenticators.contains(&caller.authenticator()))
+            && (self.authenticators.is_empty()
+                || by_certificate
+                || self.authenticators.contains(&caller.authenticator()))
             && (self.keys.is_empty() || key.is_some_and(|key| self.keys.contains(&KeyKind::of(key))))
     }
 }

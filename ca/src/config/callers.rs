@@ -82,7 +82,7 @@ pub(super) fn callers(
     let others = reader.tables("clusters").iter().map(|key| other(reader, key, &like, &audiences)).collect::<Vec<_>>();
     let methods = methods(reader);
     let oidc = oidc_callers(reader, trust_domain);
-    let renewal_max_age = duration(reader, "renewal.max_age", "24h");
+    let renewal_max_age = duration(reader, "renewal.max_age", "72h");
     let (mut primary, others): (_, Vec<_>) = (primary?, others.into_iter().collect::<Option<_>>()?);
     primary.rules.tokens.audiences.extend(one_more);
     tell_apart(reader, &primary, &others)?;
@@ -305,11 +305,10 @@ pub(super) fn check_domains(reader: &mut Reader, callers: &CallersConfig, federa
     }
 }
 
-/// Agents renew at half a certificate's life; by then it must not be too old to be renewed.
+/// A renewal is cut to what is left of the bound, so that within one life it would prolong nothing.
 pub(super) fn check_renewal(reader: &mut Reader, callers: &CallersConfig, leaf_ttl: Duration) {
-    if callers.renewal_max_age.is_some_and(|max_age| max_age <= leaf_ttl / 2) {
-        let message =
-            "is over before a certificate of `leaf.default_ttl` reaches half its life, so nothing would be renewed";
+    if callers.renewal_max_age.is_some_and(|max_age| max_age <= leaf_ttl) {
+        let message = "is over when a certificate of `leaf.default_ttl` ends, so no renewal would prolong anything";
         reader.refuse("renewal.max_age", message);
     }
 }

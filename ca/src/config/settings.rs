@@ -48,7 +48,7 @@ pub const SETTINGS: &[Setting] = &[
     Setting::new(
         "renewal.max_age",
         "How long after its last token a holder may renew by certificate, with `client-certificate` in authenticators \
-        [default: 24h]",
+        [default: 72h]",
     ),
     Setting::known_as("JWT_RULE", "oidc_rule", "One more issuer whose tokens are accepted, as Istio's JWTRule in JSON"),
     Setting::known_as(

@@ -166,8 +166,9 @@ impl Minter {
         let permit = self.issuer.turn(KIND, &caller, &grant, request.peer, request.deadline).await?;
         let ring = self.keys.borrow().clone();
         let key = ring.signing.as_ref().ok_or(MintError::NoKey)?;
-        let (issued_at, expires_at) =
-            self.profile.life(request.asked_secs, now, key.horizon).ok_or(MintError::NoKey)?;
+        // What a certificate proved does not outlive what a renewal of it may: then a token is needed here too.
+        let horizon = self.issuer.authorizer.proof_ends_at(&caller).into_iter().fold(key.horizon, Timestamp::min);
+        let (issued_at, expires_at) = self.profile.life(request.asked_secs, now, horizon).ok_or(MintError::NoKey)?;
         let token_id = new_token_id()?;
         let claims = self.profile.claims(grant.id(), request.audiences, issued_at, expires_at, &token_id);
         let token = jws::sign_jwt_svid(&key.signer, &key.kid, &claims)?;

@@ -133,10 +133,13 @@ async fn however_often_it_is_renewed_a_token_is_needed_in_the_end() {
         home.advance(HOUR / 2);
         held = home.renew(&held).await.unwrap();
     }
-    home.advance(HOUR / 2 - MINUTE);
+    home.advance(HOUR / 2 - 13 * MINUTE);
     held = home.renew(&held).await.unwrap();
-    assert!(held.leaf().lifetime().remaining(home.lab.now()) <= MINUTE, "no certificate outlives the bound");
-    home.advance(MINUTE + Duration::from_secs(1));
+    assert!(held.leaf().lifetime().remaining(home.lab.now()) <= 13 * MINUTE, "no certificate outlives the bound");
+    home.advance(MINUTE);
+    home.check(&held, "certificate_too_old").await;
+    assert!(held.leaf().lifetime().contains(home.lab.now()), "a twentieth of the bound is left, and worth no renewal");
+    home.advance(12 * MINUTE + Duration::from_secs(1));
     home.check(&held, "certificate_not_valid_now").await;
     let by_token = home.first().await;
     home.renew(&by_token).await.expect("a token begins a new life");
@@ -144,7 +147,7 @@ async fn however_often_it_is_renewed_a_token_is_needed_in_the_end() {
 
 #[tokio::test]
 async fn a_longer_certificate_by_token_does_not_stretch_the_bound() {
-    let home = Home::start_with(|setup| setup.with("renewal.max_age", "'1h'")).await;
+    let home = Home::start_with(|setup| setup.with("renewal.max_age", "'1h'").with("leaf.default_ttl", "'30m'")).await;
     let held = home.first().await;
     home.advance(HOUR + MINUTE);
     home.check(&held, "certificate_too_old").await;
@@ -325,6 +328,13 @@ async fn a_rule_about_a_place_or_a_way_of_identifying_holds_for_certificates_too
         let held = home.first().await;
         let channel = home.channel(&held).await;
         home.check_over(&channel, Code::PermissionDenied, "rule").await;
+    }
+    for way in ["kubernetes-token", "oidc"] {
+        let rule = format!("[{{ authenticators = ['{way}'], max_ttl = '10m' }}]");
+        let home = Home::start_with(|setup| setup.with("rules", &rule)).await;
+        let renewed = home.renew(&home.first().await).await.unwrap();
+        let left = renewed.leaf().lifetime().remaining(home.lab.now());
+        assert!(left <= 10 * MINUTE, "a holder that may have come so gets no more by renewal: {left:?}");
     }
     let home = Home::start_with(|setup| setup.with("rules", "[{ clusters = ['west'], deny = true }]")).await;
     let held = home.first().await;

@@ -16,6 +16,7 @@ use tonic::Code;
 
 use crate::https::serves_an_impostor;
 use crate::lab::{HOUR, Issued, Setup, WEB, csr_of, eventually, now, request};
+use crate::ledger::issued;
 use crate::renewal::{Home, renew_over};
 use crate::rotation::operator;
 
@@ -189,9 +190,70 @@ async fn whoever_may_renew_may_watch_and_get_tokens_too() {
     assert!(home.lab.metric(accepted).await >= 2);
 }
 
+#[tokio::test]
+async fn a_token_that_a_certificate_got_does_not_outlive_what_a_renewal_may() {
+    let home = Home::start_with(|setup| setup.with("jwt.enabled", "true")).await;
+    let (mut held, began) = (home.first().await, home.lab.now().whole_secs());
+    for _ in 0..2 {
+        home.advance(HOUR * 3 / 2);
+        held = home.renew(&held).await.unwrap();
+    }
+    home.advance(HOUR / 2);
+    let channel = home.channel(&held).await;
+    let asked = MintJwtRequest { audience: vec!["payments".to_owned()], validity_seconds: 3600 };
+    let mut expires_at = 0;
+    eventually("a token key signs", async || {
+        let answer = IdentityClient::new(channel.clone()).mint_jwt(asked.clone()).await;
+        expires_at = answer.as_ref().map_or(0, |answer| answer.get_ref().expires_at);
+        answer.is_ok()
+    })
+    .await;
+    assert_eq!(expires_at, began.plus(4 * HOUR).unix_secs(), "half an hour is left");
+}
+
+const CI: &str = "https://ci.example";
+
+/// With an issuer outside Kubernetes that may name workloads of `namespaces`.
+fn with_workloads_outside(setup: Setup, ci: &TokenIssuer, namespaces: &str) -> Setup {
+    fs::write(setup.path("ci.json"), ci.jwks_json()).unwrap();
+    let file = setup.path("ci.json");
+    let table = format!("[{{ issuer = '{CI}', audiences = ['a'], jwks_file = {file:?}, namespaces = {namespaces} }}]");
+    let ways = "['kubernetes', 'oidc', 'client-certificate']";
+    setup.with("oidc_callers", &table).with("authenticators", ways)
+}
+
+#[tokio::test]
+async fn a_cluster_whose_tokens_are_nobodys_vouches_for_no_renewal() {
+    let ci = TokenIssuer::es256().named(CI);
+    let home =
+        Home::start_with(|setup| with_workloads_outside(setup, &ci, "['shop']").with("tokens.mode", "'off'")).await;
+    let key = PrivateKey::generate_p256().unwrap();
+    let subject = "system:serviceaccount:shop:web";
+    let claims = json!({"iss": CI, "aud": "a", "sub": subject, "exp": now().unix_secs() + 600});
+    let chain = home.lab.ask(&ci.sign(&claims), &csr_of(&key), 600).await.unwrap();
+    let renewed = home.renew(&Issued { chain, key }).await.unwrap();
+    let record = issued(&home.lab.setup.path("ledger")).pop().unwrap();
+    assert!(record["cluster"].is_null(), "it was never of a cluster: {record}");
+
+    let Home { lab, clock, objects, claims } = home;
+    let setup = lab.stop().await.without("oidc_callers");
+    let home = Home { lab: setup.start().await, clock, objects, claims };
+    home.check(&renewed, "namespace_not_vouched_for").await;
+}
+
+#[tokio::test]
+async fn a_holder_that_may_be_of_a_cluster_or_not_is_recorded_as_of_none() {
+    let ci = TokenIssuer::es256().named(CI);
+    let home = Home::start_with(|setup| with_workloads_outside(setup, &ci, "['shop']")).await;
+    home.renew(&home.first().await).await.unwrap();
+    let record = issued(&home.lab.setup.path("ledger")).pop().unwrap();
+    assert_eq!((record["authenticator"].as_str(), record["cluster"].as_str()), (Some("client-certificate"), None));
+}
+
 #[test]
-fn a_renewal_that_could_never_happen_is_refused() {
-    let setup = Setup::new().with("authenticators", "['client-certificate']").with("renewal.max_age", "'12h'");
-    let told = setup.config().unwrap_err().to_string();
-    assert!(told.contains("`renewal.max_age`") && told.contains("nothing would be renewed"), "{told}");
+fn a_renewal_that_would_prolong_nothing_is_refused() {
+    let setup = Setup::new().with("authenticators", "['client-certificate']");
+    assert!(setup.config().is_ok(), "what is the default prolongs something");
+    let told = setup.with("renewal.max_age", "'24h'").config().unwrap_err().to_string();
+    assert!(told.contains("`renewal.max_age`") && told.contains("no renewal would prolong anything"), "{told}");
 }
