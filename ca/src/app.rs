@@ -29,6 +29,7 @@ use crate::kubernetes::{self, KubernetesError, Parts};
 use crate::ledger::{Ledger, LedgerKeeper, OpenError};
 use crate::logging::{self, LogVerbs};
 use crate::metrics::Metrics;
+use crate::otlp::{self, Exporter};
 use crate::readiness::Readiness;
 use crate::server::{ServeError, Server};
 use crate::service::CertificateService;
@@ -126,6 +127,7 @@ pub struct App {
     minting: Option<Tokens>,
     federation: Federation,
     kubernetes: Parts,
+    exporter: Option<Exporter>,
 }
 
 impl App {
@@ -187,12 +189,14 @@ impl App {
             ledger,
             admission: Admission::new(&config.admission, metrics.admission()),
         });
+        let (traces, exporter) = otlp::open(config.otlp.as_ref(), &clock);
         let server = Server::new(
             listen(config.listen).await?,
             serving.certificate(),
             renewal_max_age.is_some(),
             config.connections.age_max,
             metrics.clone(),
+            traces,
         )?;
         let cannot_listen = |address| move |source| StartError::Listen { address, source };
         let admin = Admin::bind(config.admin_listen).await.map_err(cannot_listen(config.admin_listen))?;
@@ -223,6 +227,7 @@ impl App {
             minting,
             federation,
             kubernetes,
+            exporter,
         })
     }
 
@@ -283,6 +288,9 @@ impl App {
         }
         tasks.start("federation", self.federation.run(shutdown.clone()));
         self.kubernetes.start(&mut tasks, &shutdown);
+        if let Some(exporter) = self.exporter {
+            tasks.start("traces", exporter.run(shutdown.clone()));
+        }
         tasks.start("readiness", readiness.run(shutdown.clone()));
         let (admin, health, until) = (self.admin, self.health, shutdown.clone());
         tasks.start("admin", apart("admin", move || admin.serve(health, registry, until)));

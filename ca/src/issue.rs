@@ -21,6 +21,7 @@ use crate::authority::Authority;
 use crate::authorize::{AuthorizeError, Authorizer, Grant};
 use crate::ledger::{Issued, Ledger, LedgerError};
 use crate::metrics::{Metrics, Stage};
+use crate::otlp;
 use crate::profile::{Profile, ProfileError};
 
 /// What a request asks for.
@@ -161,6 +162,7 @@ impl Issuer {
         let watch = StageWatch::start(&self.metrics);
 
         let (caller, grant) = self.admit(request.credential, request.impersonated, now).await?;
+        otlp::attribute("signet.identity", grant.id().as_str());
         self.ledger.check()?;
         let watch = watch.end_of(Stage::Authenticate);
 
@@ -321,6 +323,7 @@ impl<'a> StageWatch<'a> {
     fn end_of(self, stage: Stage) -> Self {
         let now = Instant::now();
         self.metrics.stage(stage, now.duration_since(self.began));
+        otlp::stage(stage.as_str(), self.began, now);
         Self { began: now, ..self }
     }
 }

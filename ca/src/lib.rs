@@ -24,6 +24,12 @@ pub mod kubernetes;
 pub mod ledger;
 mod logging;
 pub mod metrics;
+#[cfg(feature = "otlp")]
+mod otlp;
+#[cfg(not(feature = "otlp"))]
+#[path = "otlp/off.rs"]
+mod otlp;
+mod outgoing;
 pub mod patterns;
 pub mod profile;
 mod readiness;

@@ -16,6 +16,7 @@ use crate::admission::ShedError;
 use crate::authorize::AuthorizeError;
 use crate::call::{self, Origin, UNDECIDED_TEXT};
 use crate::issue::{IssueError, IssueRequest, IssuedChain, Issuer};
+use crate::otlp;
 use crate::profile::ProfileError;
 
 const IMPERSONATED_IDENTITY: &str = "ImpersonatedIdentity";
@@ -70,6 +71,7 @@ impl IstioCertificateService for CertificateService {
             }
             Err(error) => {
                 self.issuer.metrics.refused(&error);
+                otlp::attribute("signet.refusal", error.reason());
                 log_refused(&error, &origin);
                 let (code, text) = told_to_caller(&error);
                 Err(call::refusal(code, text, error.retry_after()))

@@ -26,6 +26,8 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode, 
         steps.cargo("format", workspace.cargo().args(["fmt", "--all", "--check"]))?;
         let lints = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
         steps.cargo("lints", workspace.cargo().args(lints))?;
+        let lints = ["clippy", "-p", "signet-ca", "--features", "otlp", "--all-targets", "--", "-D", "warnings"];
+        steps.cargo("lints of features", workspace.cargo().args(lints))?;
     }
     let (envoy, tools) =
         steps.step("Envoy and certificate tools", || Ok((ENVOY.provide(workspace)?, TOOLS.provide(workspace)?)))?;
@@ -35,6 +37,8 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode, 
     tests.env(ENVOY.variable, envoy).env(TOOLS.variable, tools);
     steps.cargo("tests", &mut tests)?;
     if !options.quick {
+        let traces = ["test", "-p", "signet-ca", "--features", "otlp", "--lib", "--test", "room", "otlp"];
+        steps.cargo("tests of features", workspace.cargo().args(traces))?;
         let mut docs = workspace.cargo();
         docs.args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings");
         steps.cargo("docs", &mut docs)?;

@@ -4,22 +4,14 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{HeaderValue, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Empty, Limited};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
-use rustls::crypto::ring::default_provider;
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
-use signet_identity::bundle::BUNDLE_PEM_MAX_BYTES;
 use signet_identity::jwk::{JWKS_MAX_BYTES, JwkError};
 use signet_identity::jws::TOKEN_MAX_BYTES;
 use signet_runtime::files::{self, FileError};
@@ -27,6 +19,7 @@ use zeroize::Zeroizing;
 
 use super::discovery::{self, DiscoveryError};
 use crate::kubernetes::{DocumentsError, IssuerDocuments};
+use crate::outgoing::{ConnectorError, connector};
 
 /// How long one fetch may take, from the first packet to the last.
 pub(super) const FETCH_DEADLINE: Duration = Duration::from_secs(5);
@@ -79,12 +72,9 @@ pub enum FetchError {
     /// A file cannot be read.
     #[error(transparent)]
     File(#[from] FileError),
-    /// The file of roots for `https` holds none.
-    #[error("`{path}` holds no usable root certificate")]
-    NoRoots {
-        /// The file.
-        path: PathBuf,
-    },
+    /// No connections can be made, for lack of roots.
+    #[error(transparent)]
+    Connector(#[from] ConnectorError),
     /// The file of the bearer token holds none.
     #[error("`{path}` holds no token")]
     Token {
@@ -94,9 +84,6 @@ pub enum FetchError {
     /// The request cannot be built.
     #[error("request cannot be made")]
     Request(#[from] http::Error),
-    /// The TLS library refused its settings.
-    #[error("TLS cannot be set up")]
-    Tls(#[from] rustls::Error),
     /// No connection, or it broke.
     #[error("no answer")]
     Connect(#[from] hyper_util::client::legacy::Error),
@@ -172,20 +159,4 @@ fn bearer(path: &Path) -> Result<HeaderValue, FetchError> {
     let mut value = HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| unusable())?;
     value.set_sensitive(true);
     Ok(value)
-}
-
-fn connector(ca_file: Option<&Path>) -> Result<HttpsConnector<HttpConnector>, FetchError> {
-    let roots = ca_file.map_or_else(|| Ok(RootCertStore::empty()), roots)?;
-    let tls = ClientConfig::builder_with_provider(Arc::new(default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    Ok(HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().build())
-}
-
-fn roots(path: &Path) -> Result<RootCertStore, FetchError> {
-    let text = files::read(path, BUNDLE_PEM_MAX_BYTES)?;
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(CertificateDer::pem_slice_iter(&text).flatten());
-    if roots.is_empty() { Err(FetchError::NoRoots { path: path.to_owned() }) } else { Ok(roots) }
 }

@@ -12,6 +12,7 @@ mod kubernetes;
 mod ledger;
 mod means;
 mod oidc_callers;
+mod otlp;
 mod rotation;
 mod rules;
 mod sections;
@@ -25,6 +26,7 @@ pub use istio::ISTIO;
 pub use jwt::JwtConfig;
 pub use kubernetes::KubernetesConfig;
 pub use oidc_callers::OidcConfig;
+pub use otlp::OtlpConfig;
 pub use settings::SETTINGS;
 pub use web::{WebCertificate, WebConfig};
 
@@ -83,6 +85,8 @@ pub struct CaConfig {
     pub shutdown_delay: Duration,
     /// What is published for other trust domains, and what is read of them.
     pub federation: FederationConfig,
+    /// Where traces are sent.
+    pub otlp: Option<OtlpConfig>,
     /// The cluster that this process belongs to.
     pub kubernetes: Option<KubernetesConfig>,
 }

@@ -19,6 +19,7 @@ use super::jwt::jwt;
 use super::kubernetes::kubernetes;
 use super::ledger::ledger;
 use super::oidc_callers;
+use super::otlp::otlp;
 use super::rotation;
 use super::rules::rules;
 use super::stopping;
@@ -76,6 +77,7 @@ pub(super) fn all(reader: &mut Reader) -> Option<CaConfig> {
     let rotation = rotation::rotation(reader, lives, authority.as_ref());
     let connections = connections(reader);
     let shutdown_delay = stopping::delay(reader);
+    let otlp = otlp(reader);
     Some(CaConfig {
         trust_domain: trust_domain?,
         listen: listen?,
@@ -95,6 +97,7 @@ pub(super) fn all(reader: &mut Reader) -> Option<CaConfig> {
         connections: connections?,
         shutdown_delay: shutdown_delay?,
         federation: federation?,
+        otlp: otlp?,
         kubernetes: kubernetes?,
     })
 }

@@ -153,6 +153,16 @@ pub const SETTINGS: &[Setting] = &[
     Setting::new("ledger.segment_max", "Largest segment of the ledger [default: 64MiB]"),
     Setting::new("ledger.keep_max", "Most bytes of the ledger that are kept [default: 1GiB]"),
     Setting::new("ledger.keep_max_age", "How long records are kept [default: 8760h]"),
+    Setting::known_as(
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+        "otlp.endpoint",
+        "URL that traces are sent to, https or http on this machine; needs a build with the feature `otlp`",
+    ),
+    Setting::new("otlp.ca_file", "PEM roots for an https otlp.endpoint"),
+    Setting::new(
+        "otlp.sampled_percent",
+        "Of a hundred requests, those traced whose caller does not say [default: 100]",
+    ),
     Setting::new("kubernetes.mode", "`auto`, `in-cluster` or `off` [default: auto]"),
     Setting::new("kubernetes.server", "URL of the API server: https, or http on this machine"),
     Setting::new("kubernetes.ca_file", "PEM roots of the API server [default: the pod's]"),

@@ -3,7 +3,7 @@
 //! https only, one connection, one answer. Redirects are refused: where a peer's bundle comes from is the operator's to
 //! say, and following a peer elsewhere would let it choose what this process connects to.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,18 +17,17 @@ use hyper_util::rt::TokioIo;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::ring::default_provider;
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme};
-use signet_identity::bundle::BUNDLE_PEM_MAX_BYTES;
+use rustls::{ClientConfig, DigitallySignedStruct, OtherError, SignatureScheme};
 use signet_identity::spiffe_bundle::SPIFFE_BUNDLE_MAX_BYTES;
 use signet_identity::{
     Certificate, CertificateError, SpiffeBundle, SpiffeBundleError, SpiffeId, Timestamp, TrustBundle, TrustDomain,
     VerifyError,
 };
-use signet_runtime::files::{self, FileError};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+
+use crate::outgoing::{RootsError, roots};
 
 /// How long one question may take, from the first packet to the last.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -42,15 +41,9 @@ const HTTPS_PORT: u16 = 443;
 /// Why a peer's bundle was not obtained.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {
-    /// The file of roots cannot be read.
+    /// The file of roots is of no use.
     #[error(transparent)]
-    File(#[from] FileError),
-    /// The file of roots holds none.
-    #[error("`{path}` holds no usable root certificate")]
-    NoRoots {
-        /// The file.
-        path: PathBuf,
-    },
+    Roots(#[from] RootsError),
     /// There is nothing to verify the endpoint's SVID with.
     #[error("there is no bundle with roots to verify the endpoint with")]
     NothingToVerifyWith,
@@ -180,13 +173,6 @@ fn tls(trust: Trust<'_>, now: Timestamp) -> Result<ClientConfig, FetchError> {
     };
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
-}
-
-fn roots(path: &Path) -> Result<RootCertStore, FetchError> {
-    let text = files::read(path, BUNDLE_PEM_MAX_BYTES)?;
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(CertificateDer::pem_slice_iter(&text).flatten());
-    if roots.is_empty() { Err(FetchError::NoRoots { path: path.to_owned() }) } else { Ok(roots) }
 }
 
 /// Accepts one SPIFFE id and nothing else; the host's name does not count.

@@ -68,6 +68,18 @@ pub enum Stage {
     Record,
 }
 
+impl Stage {
+    /// The word for it in metrics and traces.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Authenticate => "authenticate",
+            Self::Csr => "csr",
+            Self::Sign => "sign",
+            Self::Record => "record",
+        }
+    }
+}
+
 /// Why a connection did not become one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HandshakeFailure {
@@ -141,9 +153,9 @@ impl Default for Metrics {
     fn default() -> Self {
         let stages: Family<StageLabels, Histogram> =
             Family::new_with_constructor(|| Histogram::new(LATENCY_BUCKETS_SECS));
-        let stage = |stage| stages.get_or_create(&StageLabels { stage }).clone();
-        let (authenticate, csr, sign) = (stage("authenticate"), stage("csr"), stage("sign"));
-        let record = stage("record");
+        let stage = |stage: Stage| stages.get_or_create(&StageLabels { stage: stage.as_str() }).clone();
+        let (authenticate, csr, sign) = (stage(Stage::Authenticate), stage(Stage::Csr), stage(Stage::Sign));
+        let record = stage(Stage::Record);
         let inner = Inner {
             requests: PlainCounter::default(),
             authentication_failures: PlainCounter::default(),

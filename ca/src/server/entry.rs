@@ -24,6 +24,7 @@ use super::peers::{Connection, OpenStream, Place, Refused};
 use crate::authenticate::Presented;
 use crate::call::{self, Arrival, RequestIds};
 use crate::metrics::{GrpcCall, Metrics};
+use crate::otlp::Traces;
 use crate::service::CertificateService;
 
 /// Most time from a request's headers to its answer, and to the end of its message, so that a body sent in drops does
@@ -55,6 +56,7 @@ pub(super) struct Entry {
     methods: Methods,
     ids: Arc<RequestIds>,
     metrics: Metrics,
+    traces: Traces,
 }
 
 impl Entry {
@@ -62,9 +64,10 @@ impl Entry {
         certificates: IstioCertificateServiceServer<CertificateService>,
         others: Routes,
         metrics: Metrics,
+        traces: Traces,
     ) -> Result<Self, KeyError> {
         let (methods, ids) = (Methods::new(&metrics), Arc::new(RequestIds::new()?));
-        Ok(Self { certificates, others: others.prepare(), methods, ids, metrics })
+        Ok(Self { certificates, others: others.prepare(), methods, ids, metrics, traces })
     }
 }
 
@@ -124,6 +127,7 @@ impl hyper::service::Service<Request<Incoming>> for Standing {
                 return Box::pin(std::future::ready(Ok(answer)));
             }
         };
+        let span = self.entry.traces.begin(request.headers(), method.path, &id, self.peer);
         let deadline = call::timeout(request.headers()).and_then(|timeout| now.checked_add(timeout));
         let latest = now + REQUEST_DEADLINE;
         let until = deadline.map_or(latest, |deadline| deadline.min(latest));
@@ -138,10 +142,10 @@ impl hyper::service::Service<Request<Incoming>> for Standing {
         let times = Times { read_by: if is_stream { until } else { until.min(now + BODY_DEADLINE) }, until };
         if is_for_certificates {
             let answer = self.entry.certificates.clone().call(request);
-            Box::pin(answered(answer, claim, times, is_stream, call, id))
+            Box::pin(span.around(answered(answer, claim, times, is_stream, call, id)))
         } else {
             let answer = self.entry.others.clone().call(request);
-            Box::pin(answered(answer, claim, times, is_stream, call, id))
+            Box::pin(span.around(answered(answer, claim, times, is_stream, call, id)))
         }
     }
 }

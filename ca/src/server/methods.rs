@@ -7,7 +7,7 @@ use crate::metrics::{GrpcMethod, MethodLabels, Metrics};
 /// One method.
 #[derive(Debug, Clone)]
 pub(super) struct Method {
-    path: &'static str,
+    pub(super) path: &'static str,
     /// Whether its callers show who they are.
     pub(super) has_caller: bool,
     /// Whether its answer goes on.

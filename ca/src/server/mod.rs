@@ -35,6 +35,7 @@ use tokio_rustls::TlsAcceptor;
 use tonic::service::Routes;
 
 use crate::metrics::{HandshakeFailure, Metrics};
+use crate::otlp::Traces;
 use crate::service::CertificateService;
 use crate::serving::ServingCertificate;
 use client_certificate::AnyCertificate;
@@ -80,6 +81,7 @@ pub(crate) struct Server {
     /// How long a connection may live.
     age_max: Option<Duration>,
     metrics: Metrics,
+    traces: Traces,
 }
 
 impl Server {
@@ -89,6 +91,7 @@ impl Server {
         asks_for_certificates: bool,
         age_max: Option<Duration>,
         metrics: Metrics,
+        traces: Traces,
     ) -> Result<Self, ServeError> {
         let provider = Arc::new(default_provider());
         let builder = ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions()?;
@@ -107,7 +110,7 @@ impl Server {
         let connections = capacity::connections(files);
         capacity::tell(files, connections);
         metrics.connections_bounded(connections);
-        Ok(Self { listener, tls: TlsAcceptor::from(Arc::new(config)), connections, age_max, metrics })
+        Ok(Self { listener, tls: TlsAcceptor::from(Arc::new(config)), connections, age_max, metrics, traces })
     }
 
     pub(crate) fn address(&self) -> io::Result<SocketAddr> {
@@ -129,7 +132,7 @@ impl Server {
             bytes: REQUESTS_MAX_BYTES,
             streams: STREAMS_MAX,
         });
-        let entry = Entry::new(certificates, others, self.metrics.clone())?;
+        let entry = Entry::new(certificates, others, self.metrics.clone(), self.traces)?;
         let terms = Arc::new(Terms::new(self.tls, entry, self.age_max, self.metrics.clone()));
         let mut open = JoinSet::new();
         loop {

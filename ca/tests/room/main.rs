@@ -51,6 +51,9 @@ mod oidc;
 #[cfg(test)]
 mod open_files;
 #[cfg(test)]
+#[cfg(feature = "otlp")]
+mod otlp;
+#[cfg(test)]
 mod plugged_in;
 #[cfg(test)]
 mod process;
