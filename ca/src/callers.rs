@@ -7,8 +7,8 @@ use signet_runtime::{Health, HealthHandle};
 use tokio::sync::watch;
 
 use crate::authenticate::{
-    Authenticator, Cluster, ClusterMeans, Clusters, JwksSource, KeyKeeper, MissingMeans, NameTaken, OidcIssuer,
-    Renewal, TokenMode, TokenReviews,
+    Authenticator, Cluster, ClusterMeans, Clusters, JwksSource, KeyKeeper, MeasuredReviews, MissingMeans, NameTaken,
+    OidcIssuer, Renewal, TokenMode, TokenReviews,
 };
 use crate::authority::Authority;
 use crate::config::{CallersConfig, ClusterConfig};
@@ -106,6 +106,8 @@ async fn cluster(
 ) -> Result<Cluster, MissingMeans> {
     let ClusterLink { view, live, reviews, documents } = links.remove(&config.rules.id).unwrap_or_default();
     let knowledge = view.map(|view| Knowledge::new(view, live, config.stale_after));
+    let reviews = reviews
+        .map(|reviews| -> Arc<dyn TokenReviews> { Arc::new(MeasuredReviews::new(reviews, metrics.reviews().clone())) });
     let mut means = ClusterMeans { reviews, knowledge, reviews_health, ..ClusterMeans::default() };
     let issuer = config.rules.tokens.issuer.clone();
     let api_server = documents.zip(issuer).map(|(documents, issuer)| JwksSource::ApiServer { documents, issuer });

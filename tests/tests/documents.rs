@@ -115,6 +115,7 @@ const SHOWN_LATER: &[&str] = &[
     "signet_ca_roots_namespaces",
     "signet_ca_roots_writes_total",
     "signet_ca_shed_total",
+    "signet_ca_token_reviews_total",
     "signet_ca_watch_heard_timestamp",
     "signet_ca_watch_objects",
     "signet_ca_watch_restarts_total",

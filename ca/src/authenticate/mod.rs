@@ -30,7 +30,10 @@ pub use liveness::LivenessError;
 pub(crate) use liveness::has_ended;
 pub use oidc::{Naming, NamingError, OidcError, OidcIssuer, OidcRules, PathTemplate, RequiredClaim};
 pub use refusal::{IdentifyError, Refusal};
-pub use review::{ReviewCall, ReviewCallError, ReviewError, ReviewRefusal, ReviewStatus, ReviewedUser, TokenReviews};
+pub use review::{
+    Measured as MeasuredReviews, ReviewCall, ReviewCallError, ReviewError, ReviewRefusal, ReviewStatus, ReviewedUser,
+    TokenReviews,
+};
 pub use token::{TokenError, TokenRules};
 
 use std::sync::Arc;

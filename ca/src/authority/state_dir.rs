@@ -6,15 +6,14 @@
 //! one directory, the one that holds its lock writes; the lock ends with the process. A published root without its key
 //! means that the key was lost: that is refused, since a second root would split the trust domain.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, flock};
 use signet_identity::bundle::BUNDLE_PEM_MAX_BYTES;
 use signet_identity::{Certificate, TrustDomain};
-use signet_runtime::files::{self, FileError, SECRET_MODE};
+use signet_runtime::files::{self, DirLock, SECRET_MODE};
 use zeroize::Zeroizing;
 
 use super::journal::{self, JOURNAL_MAX_BYTES};
@@ -41,7 +40,7 @@ pub(crate) struct StateDir {
     dir: PathBuf,
     trust_domain: TrustDomain,
     /// Held for as long as this process writes here.
-    lock: Option<File>,
+    lock: Option<DirLock>,
 }
 
 impl StateDir {
@@ -49,15 +48,9 @@ impl StateDir {
         Self { dir: dir.to_owned(), trust_domain, lock: None }
     }
 
-    fn try_lock(&self) -> Result<Option<File>, StateError> {
+    fn try_lock(&self) -> Result<Option<DirLock>, StateError> {
         files::create_secret_dir(&self.dir)?;
-        let failed = |verb| move |source| FileError::Io { verb, path: self.dir.clone(), source };
-        let dir = File::open(&self.dir).map_err(failed("open"))?;
-        match flock(&dir, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Some(dir)),
-            Err(error) if error == rustix::io::Errno::WOULDBLOCK => Ok(None),
-            Err(error) => Err(failed("lock")(error.into()).into()),
-        }
+        Ok(files::try_lock_dir(&self.dir)?)
     }
 
     fn read(&self, path: &Path, roots_pem: Option<&str>) -> Result<Option<Material>, StateError> {

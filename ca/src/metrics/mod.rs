@@ -5,6 +5,7 @@
 mod admission;
 mod authentication;
 mod authority;
+mod connections;
 mod events;
 mod expiry;
 mod federation;
@@ -15,11 +16,13 @@ mod ledger;
 mod log;
 mod plain;
 mod refusals;
+mod reviews;
 mod web;
 
 pub use admission::AdmissionMetrics;
 pub use authentication::Verdict;
 pub use authority::AuthorityMetrics;
+pub use connections::{ConnectionMetrics, HandshakeFailure};
 pub use events::EventMetrics;
 pub(crate) use federation::{FederationMetrics, FetchOutcome};
 pub(crate) use grpc::{GrpcCall, GrpcMethod, MethodLabels};
@@ -27,6 +30,7 @@ pub(crate) use jwt::{JwtMetrics, KeyChange};
 pub use kubernetes::KubernetesMetrics;
 pub(crate) use kubernetes::{PublishMetrics, WatchMetrics};
 pub use ledger::LedgerMetrics;
+pub use reviews::ReviewMetrics;
 pub(crate) use web::{WebEndpoint, WebMetrics};
 
 use std::collections::BTreeMap;
@@ -36,7 +40,6 @@ use std::time::Duration;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use signet_runtime::Clock;
@@ -78,19 +81,6 @@ impl Stage {
             Self::Record => "record",
         }
     }
-}
-
-/// Why a connection did not become one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HandshakeFailure {
-    /// The TLS library refused, or the peer went away.
-    Refused,
-    /// The peer took too long.
-    Timeout,
-    /// The peer's address holds as many connections as are left for all others.
-    PeerShare,
-    /// The peer did not begin to speak HTTP/2.
-    Silent,
 }
 
 /// What a signing error is called in Istio's metric.
@@ -140,9 +130,9 @@ struct Inner {
     csr: Histogram,
     sign: Histogram,
     key_refreshes: Family<ResultLabels, Counter>,
-    connections: Gauge,
-    connections_max: Gauge,
-    handshake_failures: Family<ReasonLabels, Counter>,
+    connections: ConnectionMetrics,
+    reviews: ReviewMetrics,
+    lifetimes_cut: Counter,
     record: Histogram,
     ledger: LedgerMetrics,
     admission: AdmissionMetrics,
@@ -175,9 +165,9 @@ impl Default for Metrics {
             sign,
             stages,
             key_refreshes: Family::default(),
-            connections: Gauge::default(),
-            connections_max: Gauge::default(),
-            handshake_failures: Family::default(),
+            connections: ConnectionMetrics::default(),
+            reviews: ReviewMetrics::default(),
+            lifetimes_cut: Counter::default(),
             record,
             admission: AdmissionMetrics::default(),
             ledger: LedgerMetrics::default(),
@@ -239,13 +229,10 @@ impl Metrics {
         of.authentications.register(registry);
         registry.register("signet_ca_stage_seconds", "Time spent in each stage of issuing", of.stages.clone());
         registry.register("signet_ca_key_refreshes", "Attempts to read the issuer's keys", of.key_refreshes.clone());
-        registry.register("signet_ca_connections", "Connections open now", of.connections.clone());
-        registry.register("signet_ca_connections_max", "Most connections at once", of.connections_max.clone());
-        registry.register(
-            "signet_ca_handshake_failures",
-            "Connections that ended before TLS was established",
-            of.handshake_failures.clone(),
-        );
+        of.connections.register(registry);
+        of.reviews.register(registry);
+        let help = "Certificates granted for less time than was asked for";
+        registry.register("signet_ca_lifetimes_cut", help, of.lifetimes_cut.clone());
     }
 
     /// What is counted of peers.
@@ -343,26 +330,19 @@ impl Metrics {
         self.inner.key_refreshes.get_or_create(&ResultLabels { result }).get()
     }
 
-    pub(crate) fn connections_bounded(&self, most: usize) {
-        self.inner.connections_max.set(i64::try_from(most).unwrap_or(i64::MAX));
+    /// What is counted of connections.
+    pub(crate) fn connections(&self) -> &ConnectionMetrics {
+        &self.inner.connections
     }
 
-    pub(crate) fn connection_opened(&self) {
-        self.inner.connections.inc();
+    /// What is counted of reviews.
+    pub(crate) fn reviews(&self) -> &ReviewMetrics {
+        &self.inner.reviews
     }
 
-    pub(crate) fn connection_closed(&self) {
-        self.inner.connections.dec();
-    }
-
-    pub(crate) fn handshake_failed(&self, why: HandshakeFailure) {
-        let reason = match why {
-            HandshakeFailure::Refused => "refused",
-            HandshakeFailure::Timeout => "timeout",
-            HandshakeFailure::PeerShare => "peer_share",
-            HandshakeFailure::Silent => "silent",
-        };
-        self.inner.handshake_failures.get_or_create(&ReasonLabels { reason }).inc();
+    /// A certificate was granted for less time than its caller asked for.
+    pub(crate) fn lifetime_cut(&self) {
+        self.inner.lifetimes_cut.inc();
     }
 }
 

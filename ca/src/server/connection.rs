@@ -93,7 +93,7 @@ pub(super) async fn serve(stream: TcpStream, standing: Connection, terms: Arc<Te
         established = shake_hands(stream, peer, &standing, &terms) => established,
     };
     let Some(tls) = established else { return };
-    terms.metrics.connection_opened();
+    terms.metrics.connections().opened();
     let chain = tls.get_ref().1.peer_certificates();
     let presented = chain.map(|chain| Arc::new(Presented::new(chain.iter().map(AsRef::as_ref))));
     let (connection, activity, opening) = (Arc::new(standing), Activity::new(), Opening::default());
@@ -104,7 +104,7 @@ pub(super) async fn serve(stream: TcpStream, standing: Connection, terms: Arc<Te
         // A peer that breaks off, or breaks the rules, is nobody's concern here.
         _ = served.as_mut() => true,
         () = opening.missed() => {
-            terms.metrics.handshake_failed(HandshakeFailure::Silent);
+            terms.metrics.connections().handshake_failed(HandshakeFailure::Silent);
             // There is nobody to be told.
             true
         }
@@ -121,7 +121,7 @@ pub(super) async fn serve(stream: TcpStream, standing: Connection, terms: Arc<Te
             let _ = timeout(AGE_GRACE, served).await;
         }
     }
-    terms.metrics.connection_closed();
+    terms.metrics.connections().closed();
 }
 
 async fn shake_hands(
@@ -131,19 +131,19 @@ async fn shake_hands(
     terms: &Terms,
 ) -> Option<TlsStream<TcpStream>> {
     let Ok(Some(_handshake)) = timeout(HANDSHAKE_WAIT_MAX, standing.handshake()).await else {
-        terms.metrics.handshake_failed(HandshakeFailure::PeerShare);
+        terms.metrics.connections().handshake_failed(HandshakeFailure::PeerShare);
         return None;
     };
     match timeout(HANDSHAKE_DEADLINE, terms.tls.accept(stream)).await {
         Ok(Ok(tls)) => Some(tls),
         Ok(Err(error)) => {
             tracing::debug!(%peer, %error, "TLS handshake failed");
-            terms.metrics.handshake_failed(HandshakeFailure::Refused);
+            terms.metrics.connections().handshake_failed(HandshakeFailure::Refused);
             None
         }
         Err(_) => {
             tracing::debug!(%peer, "TLS handshake took too long");
-            terms.metrics.handshake_failed(HandshakeFailure::Timeout);
+            terms.metrics.connections().handshake_failed(HandshakeFailure::Timeout);
             None
         }
     }

@@ -109,7 +109,7 @@ impl Server {
         let files = open_files::most();
         let connections = capacity::connections(files);
         capacity::tell(files, connections);
-        metrics.connections_bounded(connections);
+        metrics.connections().bounded(connections);
         Ok(Self { listener, tls: TlsAcceptor::from(Arc::new(config)), connections, age_max, metrics, traces })
     }
 
@@ -146,7 +146,7 @@ impl Server {
                         Ok(standing) => {
                             open.spawn(connection::serve(stream, standing, terms.clone(), shutdown.clone()));
                         }
-                        Err(_) => self.metrics.handshake_failed(HandshakeFailure::PeerShare),
+                        Err(_) => self.metrics.connections().handshake_failed(HandshakeFailure::PeerShare),
                     },
                     Ok((_, _, None)) => {}
                     Err(error) => {

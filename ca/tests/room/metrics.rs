@@ -1,6 +1,6 @@
 //! Metrics, under the names that dashboards know.
 
-use crate::lab::{Lab, any_csr};
+use crate::lab::{Lab, Setup, any_csr};
 
 #[tokio::test]
 async fn istios_names_are_exposed_as_istio_writes_them() {
@@ -61,4 +61,13 @@ async fn lost_log_lines_are_counted_from_the_start() {
     let text = Lab::start().await.get("/metrics").await.1;
     assert!(text.contains("# TYPE signet_ca_log_lines_lost counter\n"), "{text}");
     assert!(text.contains("signet_ca_log_lines_lost_total 0\n"), "{text}");
+}
+
+#[tokio::test]
+async fn a_lifetime_that_is_cut_is_counted() {
+    let lab = Setup::new().with("leaf.max_ttl", "'1h'").start().await;
+    for (asked, count) in [(0, 0), (60, 0), (3_600, 0), (3_700, 1), (i64::MAX, 2)] {
+        lab.ask(&lab.token(), &any_csr(), asked).await.unwrap();
+        assert_eq!(lab.metric("signet_ca_lifetimes_cut_total").await, count, "{asked}");
+    }
 }

@@ -244,3 +244,18 @@ async fn local_then_review_asks_only_where_it_cannot_decide_here() {
     let before = server.asked();
     assert_eq!((code(&lab, &lab.token()).await, server.asked()), (Code::Ok, before));
 }
+
+#[tokio::test]
+async fn reviews_are_counted_and_timed_and_what_is_remembered_is_not() {
+    let server = ApiServer::start(body(OK)).await;
+    let lab = start("review", &server).await;
+    let token = lab.token();
+    for _ in 0..3 {
+        code(&lab, &token).await;
+    }
+    assert_eq!(lab.metric("signet_ca_token_reviews_total{result=\"answered\"}").await, 1);
+    assert_eq!(lab.metric("signet_ca_token_review_seconds_count").await, 1);
+    server.answer.send_replace(Answer::Status(500));
+    code(&lab, &lab.setup.issuer.token("shop", "other", lab.now(), HOUR)).await;
+    assert_eq!(lab.metric("signet_ca_token_reviews_total{result=\"failed\"}").await, 1);
+}

@@ -5,10 +5,12 @@
 //! tokens reaches the API server unchecked.
 
 mod answer;
+mod measured;
 mod outage;
 mod rate;
 
 pub use answer::{ReviewRefusal, ReviewStatus, ReviewedUser};
+pub use measured::Measured;
 
 use std::fmt::Debug;
 use std::future::Future;
