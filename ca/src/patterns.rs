@@ -18,6 +18,11 @@ impl NamePattern {
     pub fn matches(&self, name: &str) -> bool {
         if self.is_open { name.starts_with(&self.beginning) } else { name == self.beginning }
     }
+
+    /// Whether some name is one of these and one of `other`'s.
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.matches(&other.beginning) || other.matches(&self.beginning)
+    }
 }
 
 impl FromStr for NamePattern {
@@ -63,6 +68,22 @@ mod tests {
         check("shop", &["shop"], &["shop2", "sho", ""]);
         check("team-*", &["team-", "team-a", "team-a.b"], &["team", "a-team-"]);
         check("*", &["", "anything"], &[]);
+    }
+
+    #[test]
+    fn patterns_overlap_where_one_name_is_of_both() {
+        for (one, other, wanted) in [
+            ("shop", "shop", true),
+            ("shop", "shops", false),
+            ("team-*", "team-a", true),
+            ("team-*", "team", false),
+            ("team-*", "team-a*", true),
+            ("team-*", "other-*", false),
+            ("*", "shop", true),
+        ] {
+            let (first, second): (NamePattern, NamePattern) = (one.parse().unwrap(), other.parse().unwrap());
+            assert_eq!((first.overlaps(&second), second.overlaps(&first)), (wanted, wanted), "{one} {other}");
+        }
     }
 
     #[test]

@@ -68,6 +68,14 @@ pub(super) fn check(reader: &mut Reader, callers: &CallersConfig) {
         taken.push(issuer);
         check_beside_reviews(reader, callers, &oidc.told_by);
     }
+    for (number, oidc) in callers.oidc.iter().enumerate() {
+        let mut before = callers.oidc.iter().take(number);
+        if let Some(other) = before.find(|other| other.rules.may_name_alike(&oidc.rules)) {
+            let message =
+                format!("could name the same callers as `{}`: use another `path` or `namespaces`", other.told_by);
+            reader.refuse(&oidc.told_by, message);
+        }
+    }
     if !callers.oidc.is_empty() && !callers.methods.contains(&Method::Oidc) {
         reader.refuse("authenticators", format!("does not name `oidc`, so nothing in `{TABLES}` would be used"));
     }

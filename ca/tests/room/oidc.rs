@@ -189,6 +189,27 @@ async fn a_server_without_any_cluster_needs_no_clusters_issuer() {
 }
 
 #[test]
+fn two_issuers_that_could_name_one_caller_are_refused() {
+    #[track_caller]
+    fn check(one: &str, other: &str, is_refused: bool) {
+        let (setup, _) = setup(BY_PATH);
+        let file = setup.path("ci.json");
+        let table = |issuer: &str, more: &str| {
+            format!("{{ issuer = '{issuer}', audiences = ['signet'], jwks_file = {file:?}, {more} }}")
+        };
+        let tables = format!("[{}, {}]", table(CI, one), table("https://other.example", other));
+        let told = setup.with("oidc_callers", &tables).config().map(drop).map_err(|error| error.to_string());
+        let wanted = "could name the same callers as `oidc_callers[0]`";
+        assert_eq!(told.as_ref().is_err_and(|told| told.contains(wanted)), is_refused, "{one} | {other}: {told:?}");
+        assert_eq!(told.is_err(), is_refused, "{one} | {other}: {told:?}");
+    }
+    check("path = '/ci/{org}/{repo}'", "path = '/ci/acme/{sub}'", true);
+    check("path = '/ci/{org}/{repo}'", "path = '/cd/{org}/{repo}'", false);
+    check("namespaces = ['shop', 'team-*']", "path = '/ns/{a}/sa/{b}', namespaces = ['team-a']", true);
+    check("namespaces = ['shop']", "namespaces = ['bank']", false);
+}
+
+#[test]
 fn settings_that_would_mix_up_issuers_or_names_are_refused() {
     #[track_caller]
     fn check(setup: &Setup, wanted: &str) {

@@ -68,6 +68,16 @@ pub struct OidcRules {
     pub trust_domain: TrustDomain,
 }
 
+impl OidcRules {
+    /// Whether tokens of two issuers could name one caller, so that either issuer could be the other's callers.
+    pub fn may_name_alike(&self, other: &Self) -> bool {
+        let shares = |one: &NamePattern| other.namespaces.iter().any(|other| one.overlaps(other));
+        self.trust_domain == other.trust_domain
+            && self.naming.may_give_alike(&other.naming)
+            && (!self.naming.names_workloads() || self.namespaces.iter().any(shares))
+    }
+}
+
 /// One issuer.
 #[derive(Debug)]
 pub struct OidcIssuer {

@@ -68,6 +68,15 @@ impl Naming {
         }
     }
 
+    /// Whether some claims could lead to an id to which some claims lead by `other`, namespaces aside.
+    pub(super) fn may_give_alike(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Path(one), Self::Path(other)) => one.may_give_alike(other),
+            (Self::ServiceAccount, _) => other.names_workloads(),
+            (_, Self::ServiceAccount) => self.names_workloads(),
+        }
+    }
+
     /// The id in `trust_domain` that `claims` name.
     pub(super) fn id(&self, claims: &OidcClaims, trust_domain: &TrustDomain) -> Result<SpiffeId, NamingError> {
         match self {
@@ -106,6 +115,14 @@ impl PathTemplate {
             Segment::Claim(_) => true,
         };
         found.len() == self.segments.len() && self.segments.iter().zip(&found).all(fits)
+    }
+
+    fn may_give_alike(&self, other: &Self) -> bool {
+        let fits = |(one, other): (&Segment, &Segment)| match (one, other) {
+            (Segment::Literal(one), Segment::Literal(other)) => one == other,
+            _ => true,
+        };
+        self.segments.len() == other.segments.len() && self.segments.iter().zip(&other.segments).all(fits)
     }
 
     fn id(&self, claims: &OidcClaims, trust_domain: &TrustDomain) -> Result<SpiffeId, NamingError> {

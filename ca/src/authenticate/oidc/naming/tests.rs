@@ -41,6 +41,28 @@ fn a_rule_knows_which_ids_it_could_have_given() {
 }
 
 #[test]
+fn rules_know_whether_they_could_give_one_id() {
+    let naming = |path: &str| match path {
+        "" => Naming::ServiceAccount,
+        path => Naming::Path(path.parse().unwrap()),
+    };
+    for (one, other, wanted) in [
+        ("/ci/{org}", "/ci/{sub}", true),
+        ("/ci/{org}", "/ci/acme", true),
+        ("/ci/{org}/x", "/ci/acme/{sub}", true),
+        ("/ci/{org}/x", "/ci/{org}/y", false),
+        ("/ci/{org}", "/cd/{org}", false),
+        ("/ci/{org}", "/ci/{org}/{repo}", false),
+        ("", "", true),
+        ("", "/ns/{a}/sa/{b}", true),
+        ("", "/ci/{org}", false),
+    ] {
+        let (first, second) = (naming(one), naming(other));
+        assert_eq!((first.may_give_alike(&second), second.may_give_alike(&first)), (wanted, wanted), "{one} {other}");
+    }
+}
+
+#[test]
 fn a_path_of_workloads_names_workloads_only() {
     let path = "/ns/{project}/sa/{job}";
     assert_eq!(name(path, &json!({"project": "shop", "job": "web"})).unwrap(), "spiffe://cluster.local/ns/shop/sa/web");
