@@ -25,7 +25,7 @@ use crate::drain;
 use crate::federation::{Federation, FederationError, Surroundings};
 use crate::issue::Issuer;
 use crate::jwt::{Tokens, TokensError};
-use crate::kubernetes::{self, KubernetesError, Parts};
+use crate::kubernetes::{self, Home, KubernetesError, Parts};
 use crate::ledger::{Ledger, LedgerKeeper, OpenError};
 use crate::logging::{self, LogVerbs};
 use crate::metrics::Metrics;
@@ -146,13 +146,21 @@ impl App {
     pub async fn build_with(config: CaConfig, clock: Clock, links: ClusterLinks) -> Result<Self, StartError> {
         let metrics = Metrics::new();
         let health = Health::new();
-        let authority = open_authority(&config, clock.clone(), health.part("authority")).await?;
+        let cluster = &config.callers.primary.rules.id;
+        let mut home = match config.kubernetes.clone() {
+            Some(kubernetes) => Some(Home::connect(kubernetes, cluster, clock.clone(), metrics.kubernetes()).await?),
+            None => None,
+        };
+        let opening = open_authority(&config, home.as_mut(), clock.clone(), health.part("authority"));
+        let mut authority = opening.await?;
         let current = authority.authority();
         let serving = ServingKeeper::new(config.serving.names, config.serving.ttl, current.clone(), clock.clone())?;
         let minting = match config.jwt {
             Some(jwt) => {
+                let shared = home.as_mut().zip(jwt.secret.as_ref()).map(|(home, name)| home.token_key_secret(name));
                 let (trust_domain, own) = (config.trust_domain.clone(), serving.certificate());
-                Some(Tokens::open(jwt, trust_domain, own, clock.clone(), &metrics, &health).await?)
+                let opening = Tokens::open(jwt, trust_domain, shared, own, clock.clone(), &metrics, &health);
+                Some(Home::run_while(home.as_mut(), opening).await?)
             }
             None => None,
         };
@@ -161,6 +169,7 @@ impl App {
             trust_domain: config.trust_domain.clone(),
             clock: clock.clone(),
             authority: current.clone(),
+            is_shared: config.authority.secret.is_some(),
             token_keys: minting.as_ref().map(Tokens::keys),
             own: serving.certificate(),
             metrics: &metrics,
@@ -174,7 +183,10 @@ impl App {
             metrics: &metrics,
             health: &health,
         };
-        let mut kubernetes = Parts::new(config.kubernetes, &config.callers, around).await?;
+        let mut kubernetes = Parts::new(home, &config.callers, around).await?;
+        if let Some(published) = kubernetes.published() {
+            authority.wait_for(published);
+        }
         let mut all_links = kubernetes.take_links();
         all_links.extend(links);
         let renewal_max_age = config.callers.renewal_max_age;
@@ -337,12 +349,20 @@ fn control_socket(path: Option<&Path>) -> Result<Option<control::Socket>, contro
     Ok(socket)
 }
 
-/// Opening reads and writes files, and may wait for another process that does the same.
-async fn open_authority(config: &CaConfig, clock: Clock, health: HealthHandle) -> Result<Keeper, StartError> {
+/// Opening reads and writes files or a Secret, and may wait for another process that does the same.
+async fn open_authority(
+    config: &CaConfig,
+    mut home: Option<&mut Home>,
+    clock: Clock,
+    health: HealthHandle,
+) -> Result<Keeper, StartError> {
     let (source, policy, trust_domain) =
         (config.authority.clone(), config.rotation.clone(), config.trust_domain.clone());
-    let open = move || Keeper::open(&source, policy, &trust_domain, clock, health);
-    Ok(tokio::task::spawn_blocking(open).await??)
+    let secret = source.secret.as_ref();
+    let shared = home.as_mut().zip(secret).map(|(home, name)| home.authority_secret(name));
+    let open = move || Keeper::open(&source, policy, &trust_domain, clock, health, shared);
+    let opening = tokio::task::spawn_blocking(open);
+    Ok(Home::run_while(home, opening).await??)
 }
 
 fn reflection() -> Result<

@@ -36,5 +36,6 @@ mod readiness;
 mod server;
 mod service;
 pub mod serving;
+pub mod shared;
 pub mod trust_bundle;
 pub mod web;

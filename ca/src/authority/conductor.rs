@@ -11,9 +11,11 @@ use std::time::Duration;
 
 use signet_identity::bundle::BUNDLE_PEM_MAX_BYTES;
 use signet_identity::{Certificate, Lifetime, Timestamp, TrustBundle, TrustDomain};
+use signet_runtime::tasks::chain;
 
 use super::import::PluggedIn;
 use super::plugged_in::Directory;
+use super::remark::tell;
 use super::rotation::{
     Change, Event, Generation, Moment, Origin, Phase, Policy, Readiness, Refusal, Rotation, Step, Watching, Why,
     root_id,
@@ -26,10 +28,6 @@ use super::{Authority, AuthorityError, Published};
 
 /// Most steps of one look. Each generation takes a few; what is left over follows at the next look.
 const STEPS_MAX: usize = 64;
-
-/// How long a start waits for another process that makes a root in the same directory, and how often it looks.
-const BUSY_DEADLINE: Duration = Duration::from_secs(5);
-const BUSY_POLL: Duration = Duration::from_millis(10);
 
 /// The longest life that a leaf may have had before horizons were written down: the default of `leaf.max_ttl`, in
 /// case a smaller one is in force now.
@@ -99,15 +97,33 @@ impl Conductor {
         }
     }
 
-    /// Looks until something signs, waiting for a process that makes the first root in the same place.
+    /// Looks until something signs, waiting for a process that makes the first root in the same place, and for a place
+    /// that is away.
     pub(crate) fn start(&mut self, now: Timestamp) -> Result<Arc<Authority>, AuthorityError> {
+        let patience = self.store.patience();
         let mut waited = Duration::ZERO;
-        while !self.take_lead()? && self.store.load()?.is_none_or(|rotation| rotation.active().is_none()) {
-            if waited >= BUSY_DEADLINE {
-                return Err(StateError::Busy { place: self.store.place(1) }.into());
+        loop {
+            let error = match self.begin(now) {
+                Ok(Some(authority)) => return Ok(authority),
+                Ok(None) => StateError::Busy { place: self.store.place(1) }.into(),
+                Err(AuthorityError::SelfSigned(error)) if error.is_passing() => error.into(),
+                Err(error) => return Err(error),
+            };
+            if waited >= patience.deadline {
+                return Err(error);
             }
-            thread::sleep(BUSY_POLL);
-            waited += BUSY_POLL;
+            if waited.is_zero() {
+                tracing::info!(error = chain(&error), "authority is waited for");
+            }
+            thread::sleep(patience.poll);
+            waited += patience.poll;
+        }
+    }
+
+    /// One attempt to start; `None` while another process has not made what is needed.
+    fn begin(&mut self, now: Timestamp) -> Result<Option<Arc<Authority>>, AuthorityError> {
+        if !self.take_lead()? && self.load()?.is_none_or(|rotation| rotation.active().is_none()) {
+            return Ok(None);
         }
         if self.leads {
             if self.rotation.generations().is_empty() && self.store.has_published() {
@@ -118,7 +134,7 @@ impl Conductor {
         }
         self.look(now, Duration::ZERO, Watching::default())?;
         match (&self.authority, self.rotation.active()) {
-            (Some(authority), _) => Ok(authority.clone()),
+            (Some(authority), _) => Ok(Some(authority.clone())),
             // Tried once more for the reason.
             (None, Some(active)) => Err(self.signing_of(active, now).err().unwrap_or(StateError::NoSigner).into()),
             (None, None) => Err(StateError::NoSigner.into()),
@@ -187,20 +203,37 @@ impl Conductor {
         self.root_ttl.is_some() && (self.plugged_in.is_none() || self.is_left_empty())
     }
 
-    /// Whether this process writes. One that begins to goes on from what is written down.
+    /// Whether this process writes. One that begins to, or that was written past, goes on from what is written down.
     fn take_lead(&mut self) -> Result<bool, StateError> {
         let leads = self.store.leads()?;
-        if leads && !self.leads {
-            self.rotation = self.store.load()?.unwrap_or_else(|| Rotation::new(0));
+        if leads && (self.store.has_changed() || !self.leads) {
+            // Until it was read, nothing is written over it.
+            self.leads = false;
+            let kept = self.load()?;
+            self.rotation = kept.unwrap_or_else(|| Rotation::new(self.store.numbered_from()));
             self.is_effective = false;
         }
         self.leads = leads;
         Ok(leads)
     }
 
+    /// What is written down, if it is not older than what is in use.
+    fn load(&self) -> Result<Option<Rotation>, StateError> {
+        let known = &self.rotation;
+        let Some(found) = self.store.load()? else {
+            let path = self.store.place(known.active().map_or(1, |active| active.id));
+            return if known.generations().is_empty() { Ok(None) } else { Err(StateError::JournalLost { path }) };
+        };
+        if found.bundle() < known.bundle() || found.next_id() < known.next_id() {
+            let path = self.store.place(found.active().map_or(1, |active| active.id));
+            return Err(StateError::WentBack { path, known: known.bundle(), found: found.bundle() });
+        }
+        Ok(Some(found))
+    }
+
     /// Uses what the process that leads has written down.
     fn follow(&mut self, now: Timestamp) -> Result<(), StateError> {
-        let Some(rotation) = self.store.load()? else { return Ok(()) };
+        let Some(rotation) = self.load()? else { return Ok(()) };
         if rotation != self.rotation || !self.is_effective {
             self.rotation = rotation;
             self.is_effective = false;
@@ -348,21 +381,6 @@ fn published_pem(rotation: &Rotation) -> Option<String> {
         }
     }
     Some(text)
-}
-
-fn tell(rotation: &Rotation, change: Change) {
-    let bundle = rotation.bundle();
-    match change {
-        Change::Entered { id, phase, why } => {
-            let key_id = rotation.get(id).map(|generation| generation.key_id.as_str());
-            tracing::info!(generation = id, phase = phase.as_str(), reason = %why, key_id, bundle, "authority rotation");
-        }
-        Change::Armed { id } => tracing::info!(generation = id, "generation signs as soon as its roots are known"),
-        Change::HorizonMoved { id, to } => tracing::debug!(generation = id, horizon = %to, "horizon moved"),
-        Change::Served => tracing::debug!("wait written down"),
-        Change::RootKnown { why } => tracing::info!(reason = %why, bundle, "a root counts as known everywhere"),
-        Change::Forgotten { id } => tracing::debug!(generation = id, "generation is not listed any more"),
-    }
 }
 
 /// Opens a self-signed authority that never rotates by itself.

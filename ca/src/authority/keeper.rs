@@ -7,18 +7,20 @@ use prometheus_client::registry::Registry;
 use signet_identity::{Timestamp, TrustDomain};
 use signet_runtime::tasks::chain;
 use signet_runtime::{Clock, HealthHandle, Shutdown};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{JoinError, spawn_blocking};
 
 use super::conductor::Conductor;
 use super::plugged_in::Directory;
-use super::rotation::Policy;
+use super::rotation::{Policy, Watching};
+use super::secret_store::{self, SecretStore};
 use super::state_dir::StateDir;
 use super::store::{Memory, Store};
 use super::verbs::{Asked, AuthorityVerbs};
 use super::{Authority, AuthorityError, Overview};
 use crate::config::{AuthorityConfig, AuthoritySource};
 use crate::metrics::AuthorityMetrics;
+use crate::shared::SharedObject;
 use crate::trust_bundle::Acknowledgements;
 
 /// Time between two looks.
@@ -47,6 +49,9 @@ pub struct Keeper {
     /// Operators' wishes, and where they come in.
     asked: mpsc::Receiver<Asked>,
     ear: mpsc::Sender<Asked>,
+    /// Rung when something was heard of what is shared.
+    bell: Arc<Notify>,
+    published: Option<watch::Receiver<u64>>,
     looked_at: Timestamp,
     /// The same by the steady clock.
     looked_steady: Duration,
@@ -55,19 +60,22 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// Opens the authority that `config` names, or makes it. Reads and writes files.
+    /// Opens the authority that `config` names, or makes it: in `shared` where the settings name a Secret. Reads and
+    /// writes files, and waits for answers.
     ///
     /// # Errors
     /// Every variant of [`AuthorityError`].
-    pub fn open(
+    pub(crate) fn open(
         config: &AuthorityConfig,
         policy: Policy,
         trust_domain: &TrustDomain,
         clock: Clock,
         health: HealthHandle,
+        shared: Option<Arc<dyn SharedObject>>,
     ) -> Result<Self, AuthorityError> {
         let (now, looked_steady) = (Timestamp::from(clock.now()), clock.steady());
-        let mut conductor = conductor(config, policy, trust_domain, now);
+        let bell = shared.as_ref().map_or_else(Arc::default, |shared| shared.bell());
+        let mut conductor = conductor(config, policy, trust_domain, shared, now);
         let authority = conductor.start(now)?;
         tracing::info!(
             generation = authority.generation(),
@@ -91,6 +99,8 @@ impl Keeper {
             metrics: AuthorityMetrics::default(),
             asked,
             ear,
+            bell,
+            published: None,
             looked_at: now,
             looked_steady,
             complaint: None,
@@ -114,6 +124,20 @@ impl Keeper {
         &self.acknowledgements
     }
 
+    /// Lets no root count as acknowledged before it was published everywhere: `published` tells the latest bundle that
+    /// was.
+    pub(crate) fn wait_for(&mut self, published: watch::Receiver<u64>) {
+        self.published = Some(published);
+    }
+
+    fn watching(&self) -> Watching {
+        let watching = self.acknowledgements.watching();
+        match &self.published {
+            Some(published) => watching.published(*published.borrow()),
+            None => watching,
+        }
+    }
+
     /// Shows in `registry` what there is to measure.
     pub fn register(&self, registry: &mut Registry) {
         let (overview, authority) = (self.overview.subscribe(), self.authority.subscribe());
@@ -132,9 +156,10 @@ impl Keeper {
     pub async fn run(mut self, shutdown: Shutdown) -> Result<(), KeeperError> {
         loop {
             let asked = tokio::select! {
-                // A wish that was taken is in the result; the other arms hold nothing.
+                // A wish that was taken is in the result; the other arms hold nothing, and each look sees everything.
                 () = shutdown.begun() => return Ok(()),
                 () = tokio::time::sleep(LOOK_INTERVAL) => None,
+                () = self.bell.notified() => None,
                 asked = self.asked.recv() => asked,
             };
             // A look reads and writes files, and waits for the disk.
@@ -153,7 +178,7 @@ impl Keeper {
         let (now, steady) = (Timestamp::from(self.clock.now()), self.clock.steady());
         let served = steady.saturating_sub(self.looked_steady);
         (self.looked_at, self.looked_steady) = (now, steady);
-        let looked = self.conductor.look(now, served, self.acknowledgements.watching());
+        let looked = self.conductor.look(now, served, self.watching());
         self.complain(looked.err().map(|error| chain(&error)));
         self.tell(now);
     }
@@ -161,7 +186,7 @@ impl Keeper {
     fn answer(&mut self, asked: Asked) {
         let now = self.looked_at;
         let done = match asked.wish {
-            Some(wish) => self.conductor.wish(wish, now, self.acknowledgements.watching()),
+            Some(wish) => self.conductor.wish(wish, now, self.watching()),
             None => Ok(()),
         };
         if let (Some(wish), Err(error)) = (asked.wish, &done) {
@@ -177,7 +202,7 @@ impl Keeper {
         self.give_out();
         self.tell_health(now);
         self.conductor.take_reloads().into_iter().for_each(|reload| self.metrics.reloaded(reload));
-        let overview = Arc::new(self.conductor.overview(now, &self.acknowledgements.watching()));
+        let overview = Arc::new(self.conductor.overview(now, &self.watching()));
         self.overview.send_replace(overview.clone());
         overview
     }
@@ -209,22 +234,28 @@ impl Keeper {
 }
 
 /// The store and the sources that `config` names.
-fn conductor(config: &AuthorityConfig, policy: Policy, trust_domain: &TrustDomain, now: Timestamp) -> Conductor {
-    let own = Some(config.root_ttl);
-    let in_memory = || Memory::numbered_from(u64::try_from(now.unix_secs()).unwrap_or(0));
-    let in_dir = |dir| Box::new(StateDir::new(dir, trust_domain.clone()));
-    let (store, root_ttl, directory): (Box<dyn Store>, _, _) = match &config.source {
-        AuthoritySource::SelfSigned { state_dir } => (in_dir(state_dir), own, None),
-        AuthoritySource::PluggedIn { dir, state_dir: Some(state_dir) } => {
-            (in_dir(state_dir), None, Some(Directory::new(dir)))
-        }
-        AuthoritySource::PluggedIn { dir, state_dir: None } => {
+fn conductor(
+    config: &AuthorityConfig,
+    policy: Policy,
+    trust_domain: &TrustDomain,
+    shared: Option<Arc<dyn SharedObject>>,
+    now: Timestamp,
+) -> Conductor {
+    let (root_ttl, dir) = match &config.source {
+        AuthoritySource::SelfSigned { .. } => (Some(config.root_ttl), None),
+        AuthoritySource::PluggedIn { dir, .. } => (None, Some(dir)),
+        AuthoritySource::PluggedInIfThere { dir, .. } => (Some(config.root_ttl), Some(dir)),
+    };
+    let store: Box<dyn Store> = match (shared, config.source.state_dir()) {
+        (Some(shared), _) => Box::new(SecretStore::new(shared, trust_domain.clone(), now, secret_store::PATIENCE)),
+        (None, Some(state_dir)) => Box::new(StateDir::new(state_dir, trust_domain.clone())),
+        (None, None) => {
             tracing::warn!(
                 "`authority.state_dir` is `none`: a change of roots that is under way will not survive a restart"
             );
-            (Box::new(in_memory()), None, Some(Directory::new(dir)))
+            Box::new(Memory::numbered_from(u64::try_from(now.unix_secs()).unwrap_or(0)))
         }
-        AuthoritySource::PluggedInIfThere { dir, state_dir } => (in_dir(state_dir), own, Some(Directory::new(dir))),
     };
+    let directory = dir.map(|dir| Directory::new(dir));
     Conductor::new(store, trust_domain.clone(), policy, root_ttl, directory)
 }

@@ -65,14 +65,19 @@ impl Material {
         Ok(Self { key, certificate, middle, roots_pem: self.roots_pem.clone() })
     }
 
+    /// SHA-256 over everything but the key, with the roots by their ids.
+    pub(super) fn content<'a>(&'a self, roots: impl Iterator<Item = &'a str>) -> String {
+        let mut parts = vec![self.certificate.der()];
+        parts.extend(self.middle.iter().map(Certificate::der));
+        parts.extend(roots.map(str::as_bytes));
+        fingerprint(&parts)
+    }
+
     /// What rotation has to know about it; `usable` is when its leaves are trusted.
     pub(super) fn offer(&self, bundle: &TrustBundle, usable: Lifetime, origin: Origin) -> Offer {
         let roots = Roots::new(&self.roots_pem, bundle);
-        let mut parts = vec![self.certificate.der()];
-        parts.extend(self.middle.iter().map(Certificate::der));
-        parts.extend(roots.ids().map(str::as_bytes));
         let key_id = self.certificate.subject_key_id().map_or_else(|| self.key.public().fingerprint(), hex);
-        let content = fingerprint(&parts);
+        let content = self.content(roots.ids());
         let anchors = roots.ids().map(str::to_owned).collect();
         Offer { origin, key_id, content, roots, anchors, usable, is_armed: false, horizon: None }
     }

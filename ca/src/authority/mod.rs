@@ -13,6 +13,7 @@ mod overview;
 mod plugged_in;
 mod remark;
 pub mod rotation;
+mod secret_store;
 mod self_signed;
 mod signing;
 mod state_dir;

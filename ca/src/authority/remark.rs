@@ -3,7 +3,7 @@
 use signet_identity::Timestamp;
 
 use super::conductor::Conductor;
-use super::rotation::{Generation, Phase};
+use super::rotation::{Change, Generation, Phase, Rotation};
 
 impl Conductor {
     /// What is wrong although something signs, the most urgent first.
@@ -45,4 +45,20 @@ impl Conductor {
 fn overruled(taken: &Generation) -> Option<String> {
     let is_overruled = taken.phase != Phase::Active && !taken.phase.is_waiting();
     is_overruled.then(|| format!("plugged-in files are not in force: their generation {} is {}", taken.id, taken.phase))
+}
+
+/// Logs a change that was written down.
+pub(super) fn tell(rotation: &Rotation, change: Change) {
+    let bundle = rotation.bundle();
+    match change {
+        Change::Entered { id, phase, why } => {
+            let key_id = rotation.get(id).map(|generation| generation.key_id.as_str());
+            tracing::info!(generation = id, phase = phase.as_str(), reason = %why, key_id, bundle, "authority rotation");
+        }
+        Change::Armed { id } => tracing::info!(generation = id, "generation signs as soon as its roots are known"),
+        Change::HorizonMoved { id, to } => tracing::debug!(generation = id, horizon = %to, "horizon moved"),
+        Change::Served => tracing::debug!("wait written down"),
+        Change::RootKnown { why } => tracing::info!(reason = %why, bundle, "a root counts as known everywhere"),
+        Change::Forgotten { id } => tracing::debug!(generation = id, "generation is not listed any more"),
+    }
 }

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use signet_identity::{CertificateError, KeyError, PemError, Timestamp, TrustDomain};
 use signet_runtime::files::FileError;
@@ -13,6 +14,7 @@ use super::journal::JournalError;
 use super::material::{Material, MaterialError};
 use super::rotation::{Generation, Refusal, Rotation};
 use super::signing::UnfitError;
+use crate::shared::SharedError;
 
 /// Why state is not used. What was kept is left as it was.
 #[derive(Debug, thiserror::Error)]
@@ -100,6 +102,34 @@ pub enum StateError {
         /// What it should have made.
         place: PathBuf,
     },
+    /// What all replicas share.
+    #[error(transparent)]
+    Shared(#[from] SharedError),
+    /// Key or certificate are not those that were written down.
+    #[error("`{path}` is not what was kept there: somebody changed it, restore it")]
+    Exchanged {
+        /// Where they stand.
+        path: PathBuf,
+    },
+    /// Keys are there and what says what they are is not.
+    #[error("`{path}` is gone, which says what the kept keys are: restore it")]
+    JournalLost {
+        /// What is missing.
+        path: PathBuf,
+    },
+    /// What is kept is older than what this process knows.
+    #[error(
+        "state in `{path}` went back from bundle {known} to {found}: restore the later one, or restart every replica to \
+         go on from the earlier one"
+    )]
+    WentBack {
+        /// Where it stands.
+        path: PathBuf,
+        /// The bundle that this process knows.
+        known: u64,
+        /// The bundle that was found.
+        found: u64,
+    },
     /// A root that stands where the next generation's should be is none that could be it.
     #[error("root in `{place}` cannot be the next generation: {source}")]
     NotTaken {
@@ -136,10 +166,25 @@ impl StateError {
     }
 }
 
+/// How long a start waits for what should pass, and how often it looks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    pub(crate) deadline: Duration,
+    pub(crate) poll: Duration,
+}
+
+/// Enough for another process of this machine that makes a root in the same directory.
+const PATIENCE: Patience = Patience { deadline: Duration::from_secs(5), poll: Duration::from_millis(10) };
+
 /// Keeps generations. Each write is whole or not there at all, also after a crash.
 pub(crate) trait Store: Send {
     /// Whether this process may write. Asked before each look, since that may change.
     fn leads(&mut self) -> Result<bool, StateError>;
+
+    /// Whether another process wrote since this was last asked, or may have.
+    fn has_changed(&mut self) -> bool {
+        false
+    }
 
     /// What was written down last; `None` before the first time.
     fn load(&self) -> Result<Option<Rotation>, StateError>;
@@ -173,6 +218,16 @@ pub(crate) trait Store: Send {
     /// Whether what is kept outlives the process.
     fn lasts(&self) -> bool {
         true
+    }
+
+    /// The number of the bundle before the first.
+    fn numbered_from(&self) -> u64 {
+        0
+    }
+
+    /// How long a start waits.
+    fn patience(&self) -> Patience {
+        PATIENCE
     }
 }
 

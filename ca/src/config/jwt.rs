@@ -19,15 +19,25 @@ pub struct JwtConfig {
     pub key_ttl: Duration,
     /// How often readers of the published keys look for changes.
     pub refresh_hint: Duration,
-    /// Where keys are kept.
+    /// Where keys are kept, unless all replicas share them.
     pub state_dir: PathBuf,
+    /// The Secret in which they are shared.
+    pub secret: Option<String>,
+    /// How long minting must go on while nothing can be written down.
+    pub away: Duration,
     /// Where verifiers find them; the profile has an issuer then.
     pub oidc: Option<WebConfig>,
 }
 
 /// Reads the section, `oidc` with it; keys are kept below `state_dir` when nobody says where. `Some(None)` when tokens are not minted,
 /// `None` only after a problem.
-pub(super) fn jwt(reader: &mut Reader, state_dir: &Path, refresh_hint: Option<Duration>) -> Option<Option<JwtConfig>> {
+pub(super) fn jwt(
+    reader: &mut Reader,
+    state_dir: &Path,
+    secret: Option<String>,
+    away: Option<Duration>,
+    refresh_hint: Option<Duration>,
+) -> Option<Option<JwtConfig>> {
     let enabled: Option<bool> = reader.or("jwt.enabled", "false");
     let issuer: Option<String> = reader.optional("jwt.issuer");
     let default_ttl = duration(reader, "jwt.default_ttl", "5m");
@@ -54,8 +64,17 @@ pub(super) fn jwt(reader: &mut Reader, state_dir: &Path, refresh_hint: Option<Du
         );
         reader.refuse("jwt.key_ttl", message);
     }
+    let away = away.filter(|_| secret.is_some()).unwrap_or_default();
     let profile = TokenProfile { issuer, default_ttl, max_ttl };
-    Some(enabled?.then_some(JwtConfig { profile, key_ttl, refresh_hint, state_dir: state_dir?, oidc: oidc? }))
+    Some(enabled?.then_some(JwtConfig {
+        profile,
+        key_ttl,
+        refresh_hint,
+        state_dir: state_dir?,
+        secret,
+        away,
+        oidc: oidc?,
+    }))
 }
 
 /// The rules of OpenID Connect Discovery (section 2): https, a host, neither query nor fragment.

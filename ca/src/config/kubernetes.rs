@@ -34,6 +34,8 @@ pub struct KubernetesConfig {
     pub lease: Option<String>,
     /// Whether events are written about what operators should see.
     pub events: bool,
+    /// The name of the ConfigMaps with roots, whether or not they are published here.
+    pub roots_map: String,
     /// What is published as ConfigMaps.
     pub config_maps: Option<ConfigMapsConfig>,
 }
@@ -66,9 +68,10 @@ pub(super) fn kubernetes(reader: &mut Reader, namespace: Option<&str>) -> Option
     let elect: Option<bool> = reader.or("kubernetes.elect", "true");
     let lease = name(reader, "kubernetes.lease", "signet-ca");
     let events: Option<bool> = reader.or("kubernetes.events", "true");
-    let config_maps = config_maps(reader);
+    let roots_map = name(reader, "publish.config_map_name", "istio-ca-root-cert");
+    let config_maps = roots_map.as_ref().and_then(|name| config_maps(reader, name));
     let (request_timeout, replica, elect, lease) = (request_timeout?, replica?, elect?, lease?);
-    let (events, config_maps, namespace) = (events?, config_maps?, namespace?.to_owned());
+    let (events, config_maps, roots_map, namespace) = (events?, config_maps?, roots_map?, namespace?.to_owned());
     let config = connection?.map(|connection| KubernetesConfig {
         connection,
         request_timeout,
@@ -76,6 +79,7 @@ pub(super) fn kubernetes(reader: &mut Reader, namespace: Option<&str>) -> Option
         replica,
         lease: elect.then_some(lease),
         events,
+        roots_map,
         config_maps,
     });
     Some(config)
@@ -141,9 +145,8 @@ fn pod_connection(host: &str, port: &str, ca_file: Option<PathBuf>, token_file: 
     Some(Connection::Server { url, ca_file, token_file })
 }
 
-fn config_maps(reader: &mut Reader) -> Option<Option<ConfigMapsConfig>> {
+fn config_maps(reader: &mut Reader, roots_map: &str) -> Option<Option<ConfigMapsConfig>> {
     let is_on: Option<bool> = reader.or("publish.config_maps", "true");
-    let name_ = name(reader, "publish.config_map_name", "istio-ca-root-cert");
     let excluded = "kube-public,kube-node-lease,local-path-storage";
     let excluded: Option<Vec<String>> = reader.or("publish.exclude_namespaces", excluded);
     let selector: Option<String> = reader.optional("publish.namespace_selector");
@@ -151,13 +154,19 @@ fn config_maps(reader: &mut Reader) -> Option<Option<ConfigMapsConfig>> {
     let take_over_from: Option<Vec<String>> = reader.or("publish.take_over_from", "");
     let share: Option<bool> = reader.or("publish.share", "false");
     let policy = Policy { manager: manager?, take_over_from: take_over_from?, share: share? };
-    let config = ConfigMapsConfig { name: name_?, excluded: excluded?, selector, policy };
+    let config = ConfigMapsConfig { name: roots_map.to_owned(), excluded: excluded?, selector, policy };
     Some(is_on?.then_some(config))
 }
 
 /// The name of an object.
 fn name(reader: &mut Reader, key: &str, default: &str) -> Option<String> {
     let name: String = reader.or(key, default)?;
+    check_name(reader, key, &name);
+    Some(name)
+}
+
+/// Refuses what no object can be called.
+pub(super) fn check_name(reader: &mut Reader, key: &str, name: &str) {
     let is_good = !name.is_empty()
         && name.len() <= NAME_MAX_BYTES
         && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.".contains(&byte))
@@ -166,5 +175,4 @@ fn name(reader: &mut Reader, key: &str, default: &str) -> Option<String> {
     if !is_good {
         reader.refuse(key, format!("`{name}` is no name of a Kubernetes object"));
     }
-    Some(name)
 }

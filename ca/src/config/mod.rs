@@ -15,6 +15,7 @@ mod oidc_callers;
 mod otlp;
 mod rotation;
 mod rules;
+mod secrets;
 mod sections;
 mod settings;
 mod stopping;
@@ -114,6 +115,8 @@ pub struct AuthorityConfig {
     pub source: AuthoritySource,
     /// Life of a root that is made here.
     pub root_ttl: Duration,
+    /// The Secret in which generations are kept instead of a directory.
+    pub secret: Option<String>,
 }
 
 /// Where the authority is.

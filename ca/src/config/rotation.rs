@@ -33,14 +33,16 @@ impl Lives {
     }
 }
 
-/// Reads the section; `lives` are those of what is signed by `authority`.
+/// Reads the section; `lives` are those of what is signed by `authority`, `away` is how long issuing must go on while
+/// nothing can be written down.
 pub(super) fn rotation(
     reader: &mut Reader,
     lives: Option<Lives>,
+    away: Duration,
     authority: Option<&AuthorityConfig>,
 ) -> Option<Policy> {
     let are_set = [PREPARE, ACTIVATE].map(|key| reader.is_set(key));
-    let policy = policy(reader, lives)?;
+    let policy = policy(reader, lives, away)?;
     if let Some(root_ttl) = authority.map(|authority| authority.root_ttl) {
         match policy.automatic {
             true => check(reader, &policy, root_ttl, are_set),
@@ -50,7 +52,7 @@ pub(super) fn rotation(
     Some(policy)
 }
 
-fn policy(reader: &mut Reader, lives: Option<Lives>) -> Option<Policy> {
+fn policy(reader: &mut Reader, lives: Option<Lives>, away: Duration) -> Option<Policy> {
     let automatic = reader.or("authority.rotation.automatic", "true");
     let prepare = percent(reader, PREPARE, "20", 90);
     let activate = percent(reader, ACTIVATE, "10", 80);
@@ -80,6 +82,7 @@ fn policy(reader: &mut Reader, lives: Option<Lives>) -> Option<Policy> {
         keep_old: keep_old?,
         leaf_max: lives?.max,
         leaf_usual: lives?.usual,
+        away,
         renewal_spread: renewal_spread?,
     })
 }

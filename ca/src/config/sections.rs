@@ -22,6 +22,7 @@ use super::oidc_callers;
 use super::otlp::otlp;
 use super::rotation;
 use super::rules::rules;
+use super::secrets::{Secrets, secrets};
 use super::stopping;
 use super::{AuthorityConfig, AuthoritySource, CaConfig, LogConfig, ServingConfig};
 use crate::authenticate::is_on_this_machine;
@@ -52,7 +53,8 @@ pub(super) fn all(reader: &mut Reader) -> Option<CaConfig> {
     let kubernetes = kubernetes(reader, namespace.as_deref());
     let has_api_server = matches!(kubernetes, Some(Some(_)));
     let callers = callers(reader, trust_domain.as_ref(), has_api_server);
-    let authority = authority(reader);
+    let secrets = secrets(reader, has_api_server);
+    let authority = authority(reader, &secrets);
     let leaf = leaf(reader);
     let rules = rules(reader);
     let serving = serving(reader, namespace.as_deref().unwrap_or_default());
@@ -65,7 +67,14 @@ pub(super) fn all(reader: &mut Reader) -> Option<CaConfig> {
     if let (Some(callers), Some(leaf)) = (&callers, &leaf) {
         callers::check_renewal(reader, callers, leaf.default_ttl.min(leaf.max_ttl));
     }
-    let jwt = jwt(reader, state_dir, federation.as_ref().map(|federation| federation.refresh_hint));
+    let stale_after = callers.as_ref().map(|callers| callers.primary.stale_after);
+    let jwt = jwt(
+        reader,
+        state_dir,
+        secrets.token_keys,
+        stale_after,
+        federation.as_ref().map(|federation| federation.refresh_hint),
+    );
     if let (Some(callers), Some(Some(jwt))) = (&callers, &jwt) {
         oidc_callers::check_own(reader, callers, jwt.profile.issuer.as_deref());
     }
@@ -74,7 +83,8 @@ pub(super) fn all(reader: &mut Reader) -> Option<CaConfig> {
     let admission = admission(reader);
     let lives = leaf.as_ref().zip(serving.as_ref()).map(|(leaf, serving)| rotation::Lives::of(leaf, serving));
     let control_socket = control_socket(reader, authority.as_ref());
-    let rotation = rotation::rotation(reader, lives, authority.as_ref());
+    let away = authority.as_ref().and_then(|authority| authority.secret.as_ref()).and(stale_after).unwrap_or_default();
+    let rotation = rotation::rotation(reader, lives, away, authority.as_ref());
     let connections = connections(reader);
     let shutdown_delay = stopping::delay(reader);
     let otlp = otlp(reader);
@@ -124,7 +134,7 @@ pub(super) fn check_url(url: &Uri, has_roots: bool, roots_key: &str) -> Result<(
     }
 }
 
-fn authority(reader: &mut Reader) -> Option<AuthorityConfig> {
+fn authority(reader: &mut Reader, secrets: &Secrets) -> Option<AuthorityConfig> {
     let plugged_in: Option<PathBuf> = reader.optional("authority.plugged_in_dir");
     let cacerts: Option<PathBuf> = reader.optional("authority.cacerts_dir");
     let state_dir: Option<PathBuf> = reader.or("authority.state_dir", STATE_DIR);
@@ -142,7 +152,7 @@ fn authority(reader: &mut Reader) -> Option<AuthorityConfig> {
         (None, Some(dir)) => AuthoritySource::PluggedInIfThere { dir, state_dir },
         (None, None) => AuthoritySource::SelfSigned { state_dir },
     };
-    Some(AuthorityConfig { source, root_ttl: root_ttl? })
+    Some(AuthorityConfig { source, root_ttl: root_ttl?, secret: secrets.authority.clone() })
 }
 
 /// Beside the state, unless it is put elsewhere.

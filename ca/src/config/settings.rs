@@ -65,6 +65,10 @@ pub const SETTINGS: &[Setting] = &[
         "Directory of keys and of the state of their rotation, `none` with authority.plugged_in_dir [default: \
          /var/lib/signet-ca]",
     ),
+    Setting::new(
+        "authority.secret",
+        "Secret in which all replicas keep the authority, such as istio-ca-secret, instead of authority.state_dir",
+    ),
     Setting::new("authority.plugged_in_dir", "Directory of a plugged-in authority, which must be there"),
     Setting::known_as(
         "ROOT_CA_DIR",
@@ -118,6 +122,10 @@ pub const SETTINGS: &[Setting] = &[
     Setting::new("jwt.max_ttl", "Longest life granted to a token [default: 1h]"),
     Setting::new("jwt.key_ttl", "How long one key signs tokens [default: 24h]"),
     Setting::new("jwt.state_dir", "Directory of the token keys [default: <authority.state_dir>/jwt]"),
+    Setting::new(
+        "jwt.secret",
+        "Secret in which all replicas keep the token keys [default: signet-ca-jwt if authority.secret is set]",
+    ),
     Setting::new("oidc.listen", "Address of OpenID Connect discovery and token keys; without it they are not served"),
     Setting::new("oidc.tls_cert_file", "PEM certificates served there, the leaf first [default: the CA's own]"),
     Setting::new("oidc.tls_key_file", "PEM key of oidc.tls_cert_file"),

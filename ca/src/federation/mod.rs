@@ -51,6 +51,8 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) trust_domain: TrustDomain,
     pub(crate) clock: Clock,
     pub(crate) authority: watch::Receiver<Arc<Authority>>,
+    /// Whether other replicas have the same one.
+    pub(crate) is_shared: bool,
     /// Keys of tokens, where they are minted.
     pub(crate) token_keys: Option<watch::Receiver<Arc<KeyRing>>>,
     /// Presented where the own bundle is published and no other certificate is named.
@@ -74,7 +76,7 @@ impl Federation {
     /// [`FederationError`].
     pub(crate) async fn open(config: FederationConfig, around: Surroundings<'_>) -> Result<Self, FederationError> {
         let FederationConfig { endpoint, refresh_hint, state_dir, roots_file, peers } = config;
-        let Surroundings { trust_domain, clock, authority, token_keys, own, metrics, health } = around;
+        let Surroundings { trust_domain, clock, authority, is_shared, token_keys, own, metrics, health } = around;
         let peers = Peers::open(peers, &state_dir, &roots_file, &clock, metrics, health)?;
         let Some(endpoint) = endpoint else { return Ok(Self { endpoint: None, svid: None, peers }) };
         let svid = match endpoint.svid {
@@ -85,7 +87,8 @@ impl Federation {
             Some(svid) => svid.certificate(),
             None => own,
         };
-        let publisher = Publisher::new(trust_domain, authority, token_keys, refresh_hint, &state_dir, clock.clone());
+        let numbers = (!is_shared).then_some(state_dir.as_path());
+        let publisher = Publisher::new(trust_domain, authority, token_keys, refresh_hint, numbers, clock.clone());
         let (metrics, part) = (metrics.web(), health.part("bundle endpoint"));
         let site = publisher.site();
         let endpoint = Endpoint::open(WebEndpoint::Bundle, endpoint.web, own, site, clock, metrics, part).await?;

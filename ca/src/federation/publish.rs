@@ -1,7 +1,8 @@
 //! The own bundle as others read it: roots and token keys, with a number that grows with each change.
 //!
 //! The number is kept in a file, so that it goes on growing over restarts. It is never below the time in seconds, so
-//! that it grows even when the file was lost.
+//! that it grows even when the file was lost. Replicas that share an authority all have to give the same content the
+//! same number: theirs follows from the numbers of what they share, the trust bundle and the set of token keys.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -51,23 +52,33 @@ pub(super) struct Publisher {
     authority: watch::Receiver<Arc<Authority>>,
     token_keys: Option<watch::Receiver<Arc<KeyRing>>>,
     refresh_hint: Duration,
-    path: PathBuf,
+    numbering: Numbering,
     clock: Clock,
-    last: Mutex<Option<Numbered>>,
+}
+
+/// Where numbers come from.
+enum Numbering {
+    /// A file of this process.
+    Own { path: PathBuf, last: Mutex<Option<Numbered>> },
+    /// What all replicas share.
+    Shared,
 }
 
 impl Publisher {
+    /// `state_dir` is where the number is kept; without one it follows from what replicas share.
     pub(super) fn new(
         trust_domain: TrustDomain,
         authority: watch::Receiver<Arc<Authority>>,
         token_keys: Option<watch::Receiver<Arc<KeyRing>>>,
         refresh_hint: Duration,
-        state_dir: &Path,
+        state_dir: Option<&Path>,
         clock: Clock,
     ) -> Self {
-        let path = state_dir.join(SEQUENCE_FILE);
-        let last = Mutex::new(read(&path));
-        Self { trust_domain, authority, token_keys, refresh_hint, path, clock, last }
+        let numbering = match state_dir.map(|dir| dir.join(SEQUENCE_FILE)) {
+            Some(path) => Numbering::Own { last: Mutex::new(read(&path)), path },
+            None => Numbering::Shared,
+        };
+        Self { trust_domain, authority, token_keys, refresh_hint, numbering, clock }
     }
 
     /// The document at the endpoint's root.
@@ -88,21 +99,28 @@ impl Publisher {
     }
 
     fn bundle(&self) -> Result<SpiffeBundle, SpiffeBundleError> {
-        let roots = self.authority.borrow().roots().roots().to_vec();
-        let keys = self.token_keys.as_ref().map(|keys| keys.borrow().published.clone()).unwrap_or_default();
-        let bundle = SpiffeBundle::new(self.trust_domain.clone(), roots, keys)?;
-        let content = bundle.to_json().to_string();
-        let digest = hex(digest::digest(&digest::SHA256, content.as_bytes()).as_ref());
-        Ok(bundle.numbered(self.number(digest), self.refresh_hint))
+        let published = self.authority.borrow().published().clone();
+        let ring = self.token_keys.as_ref().map(|keys| keys.borrow().clone()).unwrap_or_default();
+        let roots = published.roots.roots().to_vec();
+        let bundle = SpiffeBundle::new(self.trust_domain.clone(), roots, ring.published.clone())?;
+        let number = match &self.numbering {
+            Numbering::Shared => published.generation.saturating_add(ring.version),
+            Numbering::Own { path, last } => {
+                let content = bundle.to_json().to_string();
+                let digest = hex(digest::digest(&digest::SHA256, content.as_bytes()).as_ref());
+                self.number(digest, path, last)
+            }
+        };
+        Ok(bundle.numbered(number, self.refresh_hint))
     }
 
     /// A new number is kept before it is told. When it cannot be, it is told all the same: a root that others do not
     /// hear of is worse than a number that is skipped, and the time keeps it growing.
-    fn number(&self, digest: String) -> u64 {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+    fn number(&self, digest: String, path: &Path, last: &Mutex<Option<Numbered>>) -> u64 {
+        let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
         let next = Numbered::after(last.as_ref(), digest, Timestamp::from(self.clock.now()));
         if last.as_ref() != Some(&next) {
-            keep(&self.path, &next);
+            keep(path, &next);
             tracing::info!(sequence = next.sequence, "own bundle has changed");
         }
         let sequence = next.sequence;

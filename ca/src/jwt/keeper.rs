@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use ring::rand::{SecureRandom, SystemRandom};
 use signet_identity::{JwtKey, KeyError, PrivateKey, Timestamp, TrustDomain, hex};
-use signet_runtime::files::FileError;
 use signet_runtime::tasks::chain;
 use signet_runtime::{Clock, HealthHandle, Shutdown};
 use tokio::sync::watch;
@@ -17,7 +16,7 @@ use tokio::time::Instant;
 use super::journal::{self, JournalError, Keys};
 use super::ring::{KeyRing, SigningKey};
 use super::schedule::{Due, Policy, Schedule};
-use super::store::Store;
+use super::store::{Store, StoreError};
 use crate::metrics::{JwtMetrics, KeyChange};
 
 /// Time between two looks.
@@ -35,9 +34,9 @@ const KID_OCTETS: usize = 16;
 /// Why token keys cannot be kept as they should be.
 #[derive(Debug, thiserror::Error)]
 pub enum KeysError {
-    /// The file system refused.
+    /// What is kept is out of reach.
     #[error(transparent)]
-    File(#[from] FileError),
+    Store(#[from] StoreError),
     /// What was kept cannot be used. It is left as it was.
     #[error("`{place}` cannot be used: {source}")]
     Journal {
@@ -45,6 +44,12 @@ pub enum KeysError {
         place: PathBuf,
         /// Why.
         source: JournalError,
+    },
+    /// What was kept is gone, or older than what this process knows.
+    #[error("`{place}` went back to an earlier state or is empty: restore it, or restart every replica")]
+    WentBack {
+        /// Where it is.
+        place: PathBuf,
     },
     /// No key could be made.
     #[error("token key cannot be made: {0}")]
@@ -142,7 +147,9 @@ impl Keeper {
             self.led = false;
             return self.take_over_what_is_kept().map(|_| ());
         }
-        if !self.led {
+        if self.store.has_changed() || !self.led {
+            // Until it was read, nothing is written over it.
+            self.led = false;
             self.take_over_what_is_kept()?;
             self.led = true;
         }
@@ -159,9 +166,16 @@ impl Keeper {
 
     /// Puts into force what the store keeps, if it keeps anything.
     fn take_over_what_is_kept(&mut self) -> Result<(), KeysError> {
-        let Some(text) = self.store.load()? else { return Ok(()) };
-        let unusable = |source| KeysError::Journal { place: self.store.place(), source };
+        let place = || self.store.place();
+        let is_known = !self.schedule.entries().is_empty();
+        let Some(text) = self.store.load()? else {
+            return if is_known { Err(KeysError::WentBack { place: place() }) } else { Ok(()) };
+        };
+        let unusable = |source| KeysError::Journal { place: place(), source };
         let (schedule, keys) = journal::read(&text, &self.trust_domain).map_err(unusable)?;
+        if is_known && schedule.version() < self.schedule.version() {
+            return Err(KeysError::WentBack { place: place() });
+        }
         (self.schedule, self.keys) = (schedule, keys);
         self.give_out()
     }
@@ -211,7 +225,7 @@ impl Keeper {
             }
             None => None,
         };
-        let ring = KeyRing { signing, published: published.collect() };
+        let ring = KeyRing { signing, published: published.collect(), version: self.schedule.version() };
         self.ring.send_replace(Arc::new(ring));
         self.metrics.show_keys(entries);
         Ok(())

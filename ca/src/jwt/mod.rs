@@ -16,6 +16,7 @@ pub use journal::JournalError;
 pub use keeper::{KeysError, LookPanicked};
 pub use mint::{AUDIENCE_MAX_BYTES, AUDIENCES_MAX, AudienceError, MintError, TokenProfile};
 pub use schedule::Inconsistent;
+pub use store::StoreError;
 
 pub(crate) use ring::KeyRing;
 pub(crate) use schedule::{Entry, Phase};
@@ -33,12 +34,13 @@ use tokio::sync::watch;
 use crate::config::JwtConfig;
 use crate::issue::Issuer;
 use crate::metrics::{JwtMetrics, Metrics, WebEndpoint};
+use crate::shared::SharedObject;
 use crate::web::{Endpoint, EndpointError, WebError};
 use keeper::Keeper;
 use mint::Minter;
 use schedule::Policy;
 use service::IdentityService;
-use store::StateDir;
+use store::{SharedStore, StateDir, Store};
 
 /// A new key is published for this many refresh intervals of its readers before it signs.
 pub const LEAD_REFRESHES: u32 = 5;
@@ -54,6 +56,9 @@ pub enum TokensError {
     /// Their keys.
     #[error("token keys cannot be used")]
     Keys(#[from] KeysError),
+    /// A bug in Signet.
+    #[error(transparent)]
+    Panicked(#[from] LookPanicked),
     /// Where the keys are published.
     #[error("token keys cannot be published")]
     Endpoint(#[from] EndpointError),
@@ -88,15 +93,24 @@ impl Tokens {
     pub(crate) async fn open(
         config: JwtConfig,
         trust_domain: TrustDomain,
+        shared: Option<Arc<dyn SharedObject>>,
         own: Arc<dyn ResolvesServerCert>,
         clock: Clock,
         metrics: &Metrics,
         health: &Health,
     ) -> Result<Self, TokensError> {
-        let JwtConfig { profile, key_ttl, refresh_hint, state_dir, oidc } = config;
-        let policy = Policy { key_ttl, lead: lead(refresh_hint), token_ttl_max: profile.max_ttl };
-        let (store, part) = (Box::new(StateDir::new(&state_dir)), health.part("token keys"));
-        let keeper = Keeper::open(store, policy, trust_domain.clone(), clock.clone(), metrics.jwt(), part)?;
+        let JwtConfig { profile, key_ttl, refresh_hint, state_dir, away, oidc, .. } = config;
+        let policy = Policy { key_ttl, lead: lead(refresh_hint), token_ttl_max: profile.max_ttl, away };
+        let (part, told) = (health.part("token keys"), metrics.jwt());
+        let (keeps, times) = (trust_domain.clone(), clock.clone());
+        let open = move || {
+            let store: Box<dyn Store> = match shared {
+                Some(shared) => Box::new(SharedStore::new(shared)),
+                None => Box::new(StateDir::new(&state_dir)),
+            };
+            Keeper::open(store, policy, keeps, times, told, part)
+        };
+        let keeper = tokio::task::spawn_blocking(open).await.map_err(LookPanicked::from)??;
         let oidc = match (oidc, &profile.issuer) {
             (Some(oidc), Some(issuer)) => {
                 let (site, part) = (oidc::site(issuer, keeper.ring(), refresh_hint), health.part("oidc"));

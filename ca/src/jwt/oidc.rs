@@ -83,7 +83,7 @@ mod tests {
         assert_eq!(read(&site, "/keys").await, None, "a set without keys would be kept by its readers");
         let named =
             |kid: &str| JwtKey { kid: kid.to_owned(), key: PrivateKey::generate_p256().unwrap().public().clone() };
-        keys.send_replace(Arc::new(KeyRing { signing: None, published: vec![named("a"), named("b")] }));
+        keys.send_replace(Arc::new(KeyRing { signing: None, published: vec![named("a"), named("b")], version: 1 }));
         let document = read(&site, "/keys").await.unwrap();
         let set = JwkSet::from_json(document.to_string().as_bytes()).unwrap();
         assert!(set.len() == 2 && set.knows("a") && set.knows("b"));

@@ -17,4 +17,6 @@ pub(crate) struct SigningKey {
 pub(crate) struct KeyRing {
     pub(crate) signing: Option<SigningKey>,
     pub(crate) published: Vec<JwtKey>,
+    /// Grows with each change of the published keys, alike in all replicas that share them.
+    pub(crate) version: u64,
 }

@@ -37,6 +37,8 @@ pub(crate) struct Policy {
     pub(crate) lead: Duration,
     /// The longest life of a token.
     pub(crate) token_ttl_max: Duration,
+    /// How long minting must go on while nothing can be written down.
+    pub(crate) away: Duration,
 }
 
 /// What a key is there for.
@@ -284,12 +286,12 @@ impl Entry {
     }
 
     fn needs_horizon(&self, policy: &Policy, now: Timestamp) -> bool {
-        let needed = now.plus(policy.token_ttl_max).plus(HORIZON_MARGIN);
+        let needed = now.plus(policy.token_ttl_max).plus(policy.away).plus(HORIZON_MARGIN);
         self.horizon < needed || self.longest < policy.token_ttl_max
     }
 
     fn extend(&mut self, policy: &Policy, now: Timestamp) {
-        self.horizon = self.horizon.max(now.plus(policy.token_ttl_max).plus(HORIZON_STEP));
+        self.horizon = self.horizon.max(now.plus(policy.token_ttl_max).plus(policy.away).plus(HORIZON_STEP));
         self.longest = self.longest.max(policy.token_ttl_max);
     }
 

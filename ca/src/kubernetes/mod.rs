@@ -8,6 +8,7 @@
 
 pub mod api;
 mod events;
+mod home;
 mod issuer;
 mod knowledge;
 mod lease;
@@ -17,10 +18,12 @@ mod parts;
 mod publish;
 mod reads;
 mod reviews;
+mod secret;
 mod view;
 mod waiting;
 mod watching;
 
+pub use home::Home;
 pub use issuer::{DocumentsError, IssuerDocuments};
 pub use knowledge::{Knowledge, KnowledgeError};
 pub use lease::{Elector, Holder, Leadership, LeaseTimes};

@@ -9,10 +9,12 @@ use tokio::sync::watch;
 
 use super::api::{ApiClient, ConnectError};
 use super::events::{Announcer, Replica, Watched};
-use super::{Around, Elector, Holder, IssuerDocuments, Leadership, LeaseTimes, Pace, Publisher, Watches, watch_views};
+use super::home::Home;
+use super::secret::SecretWatch;
+use super::{Around, Elector, IssuerDocuments, Pace, Publisher, Watches, watch_views};
 use crate::authority::{Authority, Overview};
 use crate::callers::{ClusterLink, ClusterLinks};
-use crate::config::{CallersConfig, ClusterConfig, KubernetesConfig};
+use crate::config::{CallersConfig, ClusterConfig};
 use crate::metrics::Metrics;
 
 /// How long a request to another cluster may take.
@@ -35,6 +37,7 @@ pub struct Parts {
     elector: Option<Elector>,
     publisher: Option<Publisher>,
     announcer: Option<Announcer>,
+    secrets: Vec<SecretWatch>,
     watches: Vec<Watches>,
     links: ClusterLinks,
 }
@@ -54,13 +57,13 @@ pub struct Surroundings<'a> {
 }
 
 impl Parts {
-    /// Makes what `config` asks for in the own cluster and `callers` in all. Nothing is asked of API servers yet, so
-    /// that they may be away.
+    /// Makes what is asked for in the own cluster, which is `home`, and by `callers` in all. Nothing is asked of API
+    /// servers for it, so that they may be away.
     ///
     /// # Errors
     /// Every variant of [`KubernetesError`].
     pub async fn new(
-        config: Option<KubernetesConfig>,
+        home: Option<Home>,
         callers: &CallersConfig,
         around: Surroundings<'_>,
     ) -> Result<Self, KubernetesError> {
@@ -71,14 +74,18 @@ impl Parts {
                 parts.link(&client, other, None, &around);
             }
         }
-        if let Some(config) = config {
-            let client = ApiClient::new(&config.connection, config.request_timeout).await?;
+        if let Some(home) = home {
             // Without the objects of its own cluster a server is of no use; one that lacks another's still is.
             let own = around.health.part("cluster objects");
-            parts.link(&client, &callers.primary, Some(own), &around);
-            parts.publish(&client, config, &callers.primary.rules.id, around)?;
+            parts.link(&home.client, &callers.primary, Some(own), &around);
+            parts.publish(home, &callers.primary.rules.id, around);
         }
         Ok(parts)
+    }
+
+    /// The latest bundle that was published everywhere, where bundles are.
+    pub(crate) fn published(&self) -> Option<watch::Receiver<u64>> {
+        self.publisher.as_ref().map(Publisher::everywhere)
     }
 
     /// What identifying callers needs of each connected cluster, given away once.
@@ -93,6 +100,9 @@ impl Parts {
         }
         if let Some(elector) = self.elector {
             tasks.start("leader election", elector.run(shutdown.clone()));
+        }
+        for secret in self.secrets {
+            tasks.start("shared secret", secret.run(shutdown.clone()));
         }
         if let Some(publisher) = self.publisher {
             tasks.start("publishing", publisher.run(shutdown.clone()));
@@ -125,25 +135,10 @@ impl Parts {
         self.links.insert(id.clone(), link);
     }
 
-    fn publish(
-        &mut self,
-        client: &ApiClient,
-        config: KubernetesConfig,
-        cluster: &str,
-        around: Surroundings<'_>,
-    ) -> Result<(), KubernetesError> {
+    fn publish(&mut self, home: Home, cluster: &str, around: Surroundings<'_>) {
         let Surroundings { authority, overview, clock, metrics, health } = around;
-        let leadership = match &config.lease {
-            None => Leadership::alone(),
-            Some(lease) => {
-                let holder = Holder::new(&config.replica)?;
-                let (namespace, times) = (&config.namespace, LeaseTimes::default());
-                let (elector, leadership) =
-                    Elector::new(client.clone(), namespace, lease, holder, times, clock.clone());
-                self.elector = Some(elector);
-                leadership
-            }
-        };
+        let Home { client, config, leadership, elector, secrets, .. } = home;
+        (self.elector, self.secrets) = (elector, secrets);
         if config.events {
             let watched = Watched {
                 authority: authority.clone(),
@@ -153,7 +148,7 @@ impl Parts {
                 clock: clock.clone(),
                 metrics: metrics.clone(),
             };
-            let replica = Replica { namespace: config.namespace, name: config.replica };
+            let replica = Replica { namespace: config.namespace.clone(), name: config.replica.clone() };
             self.announcer = Some(Announcer::new(client.clone(), replica, watched));
         }
         self.publisher = config.config_maps.map(|config_maps| {
@@ -164,8 +159,7 @@ impl Parts {
                 metrics: metrics.kubernetes(),
                 health: health.part("published roots"),
             };
-            Publisher::new(client, config_maps, authority, leadership, around).0
+            Publisher::new(&client, config_maps, authority, leadership, around).0
         });
-        Ok(())
     }
 }

@@ -11,26 +11,26 @@ use signet_testkit::TokenIssuer;
 use crate::lab::certificates;
 use crate::process::Program;
 
-fn operator(state: &Path, words: &[&str]) -> Command {
+pub(crate) fn operator(state: &Path, words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_signet-ca"));
     command.arg("authority").args(words).arg("--socket").arg(state.join("control.sock"));
     command.stdout(Stdio::null()).stderr(Stdio::null());
     command
 }
 
-fn overview(state: &Path) -> Value {
+pub(crate) fn overview(state: &Path) -> Value {
     let shown = operator(state, &["list", "-o", "json"]).stdout(Stdio::piped()).output().unwrap();
     serde_json::from_slice(&shown.stdout).unwrap()
 }
 
 /// The generations in this phase.
-fn in_phase(overview: &Value, phase: &str) -> Vec<u64> {
+pub(crate) fn in_phase(overview: &Value, phase: &str) -> Vec<u64> {
     let generations = overview["generations"].as_array().unwrap().iter();
     generations.filter(|found| found["phase"] == phase).map(|found| found["id"].as_u64().unwrap()).collect()
 }
 
 /// What an operator would do next to change the key and get rid of the old one.
-fn next_step(overview: &Value) -> Vec<String> {
+pub(crate) fn next_step(overview: &Value) -> Vec<String> {
     let of = |phase| in_phase(overview, phase).first().copied();
     match (of("tainted"), of("old"), of("published")) {
         (Some(id), ..) => ["revoke".to_owned(), id.to_string()].to_vec(),

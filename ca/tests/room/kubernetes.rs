@@ -15,7 +15,12 @@ const ROOTS: &str = "istio-ca-root-cert";
 
 /// A cluster with one workload, `shop/web` in pod `web-1`, and the rights of the manifest.
 pub(crate) async fn cluster() -> ApiServer {
-    let options = Options { bookmark_every: Duration::from_millis(500), ..Options::default() };
+    cluster_of(TokenIssuer::rs256()).await
+}
+
+/// The same, whose tokens are signed by `issuer`.
+pub(crate) async fn cluster_of(issuer: TokenIssuer) -> ApiServer {
+    let options = Options { issuer, bookmark_every: Duration::from_millis(500), ..Options::default() };
     let server = ApiServer::start(options).await;
     let objects = server.objects();
     for name in ["istio-system", "shop"] {

@@ -66,6 +66,10 @@ mod renewal_places;
 #[cfg(test)]
 mod replay;
 #[cfg(test)]
+mod replica_processes;
+#[cfg(test)]
+mod replicas;
+#[cfg(test)]
 mod requests;
 #[cfg(test)]
 mod reviews;

@@ -9,13 +9,21 @@ use signet_runtime::files;
 use signet_testkit::{TempDir, memory_dir};
 
 use super::*;
+use crate::authority::journal;
 use crate::authority::rotation::PublishedRoot;
+use crate::authority::secret_store::SecretStore;
+use crate::authority::store::Patience;
 use crate::profile::serving_leaf;
+use crate::shared::fake::Fake;
 
 mod crashes;
 mod hundred;
 mod plugged_in;
+mod replicas;
 mod store;
+
+/// Who comes to the help of a start that waits does so before it looks again.
+const IMPATIENCE: Patience = Patience { deadline: Duration::from_millis(20), poll: Duration::from_millis(1) };
 
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
@@ -57,6 +65,8 @@ struct World {
     directory: Option<PathBuf>,
     /// Whether a root is made where nothing is plugged in.
     makes_roots: bool,
+    /// What replicas share, where generations are kept in it and not in the directory.
+    shared: Option<Arc<Fake>>,
     policy: Policy,
 }
 
@@ -70,6 +80,7 @@ impl World {
             bundles: Vec::new(),
             directory: None,
             makes_roots: true,
+            shared: None,
             policy: policy(),
         }
     }
@@ -77,6 +88,18 @@ impl World {
     /// With an authority plugged in, in a directory that the caller keeps.
     fn plugged_in(directory: &Path) -> Self {
         Self { directory: Some(directory.to_owned()), makes_roots: false, ..Self::new() }
+    }
+
+    /// Generations are kept in what replicas share.
+    fn shared() -> Self {
+        Self { shared: Some(Arc::default()), ..Self::new() }
+    }
+
+    fn store(&self) -> Box<dyn Store> {
+        match &self.shared {
+            Some(shared) => Box::new(SecretStore::new(shared.seat(), trust_domain(), self.now, IMPATIENCE)),
+            None => Box::new(self.state_dir()),
+        }
     }
 
     fn state_dir(&self) -> StateDir {
@@ -96,7 +119,7 @@ impl World {
 
     fn restart(&mut self) {
         self.conductor = None;
-        self.start_on(Box::new(self.state_dir())).expect("it should start");
+        self.start_on(self.store()).expect("it should start");
     }
 
     fn conductor(&mut self) -> &mut Conductor {
@@ -166,13 +189,24 @@ impl World {
         self.bundles.retain(|(until, _)| *until > now);
     }
 
-    fn sign(&self, authority: &Authority) -> Certificate {
+    /// Signs a leaf, whatever is written down.
+    fn sign_only(&self, authority: &Authority) -> Certificate {
         let key = PrivateKey::generate_p256().unwrap();
         let names = [AltName::Uri("spiffe://cluster.local/ns/shop/sa/web".to_owned())];
         let template = serving_leaf(&names, key.public(), self.policy.leaf_max, authority, self.now).unwrap();
-        let leaf = Certificate::from_der(&authority.sign(&template).unwrap().der).unwrap();
-        let written = self.state_dir().load().unwrap().unwrap();
-        let horizon = written.get(authority.generation()).unwrap().horizon;
+        Certificate::from_der(&authority.sign(&template).unwrap().der).unwrap()
+    }
+
+    fn sign(&self, authority: &Authority) -> Certificate {
+        let leaf = self.sign_only(authority);
+        let written = match &self.shared {
+            Some(shared) => {
+                let entries = shared.snapshot().unwrap().entries;
+                Some(journal::read(&entries["signet-state.json"], &trust_domain()).unwrap().1)
+            }
+            None => self.state_dir().load().unwrap(),
+        };
+        let horizon = written.unwrap().get(authority.generation()).unwrap().horizon;
         assert!(horizon >= Some(leaf.lifetime().not_after()), "a leaf lives beyond the horizon that is written down");
         leaf
     }
@@ -196,6 +230,10 @@ impl World {
     }
 
     fn roots_file(&self) -> TrustBundle {
+        if let Some(shared) = &self.shared {
+            let text = shared.snapshot().unwrap().entries["root-cert.pem"].clone();
+            return TrustBundle::from_pem(trust_domain(), &text).unwrap();
+        }
         let text = files::read(&self.dir.path().join("root-cert.pem"), BUNDLE_PEM_MAX_BYTES).unwrap();
         TrustBundle::from_pem(trust_domain(), &text).unwrap()
     }
@@ -205,6 +243,19 @@ impl World {
         let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
         names.sort();
         names
+    }
+
+    /// The generations whose keys are kept.
+    fn keys(&self) -> BTreeSet<u64> {
+        let names = match &self.shared {
+            Some(shared) => shared.snapshot().unwrap().entries.into_keys().collect(),
+            None => self.names(),
+        };
+        let id = |name: &String| {
+            let name = name.strip_prefix("signet-").unwrap_or(name).strip_suffix(".pem")?;
+            if name == "authority" { Some(1) } else { name.strip_prefix("authority-")?.parse().ok() }
+        };
+        names.iter().filter_map(id).collect()
     }
 
     fn root_of(&self, id: u64) -> PublishedRoot {

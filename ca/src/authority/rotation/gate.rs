@@ -20,6 +20,8 @@ pub struct Progress {
     pub reached: usize,
     /// How many of them must.
     pub wanted: usize,
+    /// Whether it stood in all places where bundles are published.
+    pub is_everywhere: bool,
 }
 
 impl fmt::Display for Progress {
@@ -31,6 +33,9 @@ impl fmt::Display for Progress {
             write!(f, "; no agent watches")?;
         } else {
             write!(f, "; {reached} of {watchers} watching agents have it, {wanted} are needed")?;
+        }
+        if !self.is_everywhere {
+            write!(f, "; it is not in all namespaces")?;
         }
         write!(f, "; after {} nobody is waited for", span(self.deadline))
     }
@@ -48,6 +53,7 @@ impl Policy {
             watchers,
             reached: watching.reached(root.published_in),
             wanted: usize::try_from(share.div_ceil(100)).unwrap_or(usize::MAX),
+            is_everywhere: watching.is_everywhere(root.published_in),
         }
     }
 }
@@ -58,7 +64,12 @@ impl Rotation {
         match self.nearest(&generation.anchors) {
             Some(root) if root.is_known => None,
             Some(root) => Some(policy.progress(root, watching)),
-            None => Some(Progress { min_wait: policy.min_wait, deadline: policy.deadline, ..Progress::default() }),
+            None => Some(Progress {
+                min_wait: policy.min_wait,
+                deadline: policy.deadline,
+                is_everywhere: true,
+                ..Progress::default()
+            }),
         }
     }
 }

@@ -31,6 +31,8 @@ pub struct Policy {
     pub leaf_max: Duration,
     /// The longest life of what is signed for whoever asks for nothing special.
     pub leaf_usual: Duration,
+    /// How long issuing must go on while nothing can be written down.
+    pub away: Duration,
     /// Over how long agents should spread the renewals that a taint asks for.
     pub renewal_spread: Duration,
 }
@@ -49,13 +51,15 @@ impl Policy {
             keep_old: hours(24),
             leaf_max: hours(2160),
             leaf_usual: hours(24),
+            away: Duration::ZERO,
             renewal_spread: hours(1),
         }
     }
 
-    /// By how much the horizon may run ahead of the longest leaf: coarse, so that it is seldom written.
+    /// By how much the horizon may run ahead of the longest leaf: coarse, so that it is seldom written, and more where
+    /// it cannot always be.
     pub fn slack(&self) -> Duration {
-        slack(self.leaf_max)
+        slack(self.leaf_max).saturating_add(self.away)
     }
 
     /// Time left of `life` at which a prepared generation is activated: early enough that no leaf is cut.
@@ -95,7 +99,8 @@ impl Policy {
 
     /// What the horizon must at least be.
     pub(super) fn horizon_min(&self, usable: Lifetime, now: Timestamp) -> Timestamp {
-        now.plus(self.leaf_max.saturating_add(self.slack() / 2)).min(usable.not_after()).whole_secs()
+        let ahead = self.away.saturating_add(slack(self.leaf_max) / 2);
+        now.plus(self.leaf_max.saturating_add(ahead)).min(usable.not_after()).whole_secs()
     }
 }
 

@@ -23,16 +23,29 @@ pub struct PublishedRoot {
     pub is_known: bool,
 }
 
-/// Which agents watch the bundle: how many have each generation of it.
+/// Who has which bundle: how many agents that watch have each generation of it, and which one stood everywhere where
+/// bundles are published.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Watching {
     counts: BTreeMap<u64, usize>,
+    published: Option<u64>,
 }
 
 impl Watching {
     /// So many agents have these generations.
     pub(crate) fn new(counts: BTreeMap<u64, usize>) -> Self {
-        Self { counts }
+        Self { counts, published: None }
+    }
+
+    /// The same where bundles are also published, and `bundle` is the latest that was seen in all places.
+    #[must_use]
+    pub(crate) fn published(self, bundle: u64) -> Self {
+        Self { published: Some(bundle), ..self }
+    }
+
+    /// Whether `bundle` or a later one stood in all places where bundles are published.
+    pub fn is_everywhere(&self, bundle: u64) -> bool {
+        self.published.is_none_or(|published| published >= bundle)
     }
 
     /// How many agents watch.
@@ -102,7 +115,7 @@ impl Policy {
         if progress.served >= self.deadline {
             return Some(Why::Deadline);
         }
-        let is_known = progress.watchers > 0 && progress.reached >= progress.wanted;
+        let is_known = progress.watchers > 0 && progress.reached >= progress.wanted && progress.is_everywhere;
         (is_known && progress.served >= self.min_wait).then_some(Why::Acknowledged)
     }
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use signet_runtime::Health;
+use signet_runtime::files::FileError;
 use signet_testkit::temp_dir;
 use zeroize::Zeroizing;
 
@@ -20,6 +21,7 @@ const POLICY: Policy = Policy {
     key_ttl: Duration::from_secs(86_400),
     lead: Duration::from_secs(20),
     token_ttl_max: Duration::from_secs(30),
+    away: Duration::ZERO,
 };
 
 fn trust_domain() -> TrustDomain {
@@ -101,19 +103,19 @@ impl Disk {
 }
 
 impl Store for Disk {
-    fn leads(&mut self) -> Result<bool, FileError> {
+    fn leads(&mut self) -> Result<bool, StoreError> {
         Ok(self.with(|content| !content.is_led_elsewhere))
     }
 
-    fn load(&self) -> Result<Option<Zeroizing<Vec<u8>>>, FileError> {
+    fn load(&self) -> Result<Option<Zeroizing<Vec<u8>>>, StoreError> {
         Ok(self.with(|content| content.text.clone().map(Zeroizing::new)))
     }
 
-    fn save(&mut self, text: &[u8]) -> Result<(), FileError> {
+    fn save(&mut self, text: &[u8]) -> Result<(), StoreError> {
         self.with(|content| {
             if content.fails {
                 let source = std::io::Error::from(std::io::ErrorKind::StorageFull);
-                return Err(FileError::Io { verb: "write", path: self.place(), source });
+                return Err(FileError::Io { verb: "write", path: self.place(), source }.into());
             }
             content.text = Some(text.to_vec());
             content.history.push(text.to_vec());

@@ -10,8 +10,12 @@ const HOUR: Duration = Duration::from_secs(3600);
 const MINUTE: Duration = Duration::from_secs(60);
 const START: Timestamp = Timestamp::from_unix_secs(1_800_000_000);
 
-const POLICY: Policy =
-    Policy { key_ttl: Duration::from_secs(86_400), lead: Duration::from_secs(1_500), token_ttl_max: HOUR };
+const POLICY: Policy = Policy {
+    key_ttl: Duration::from_secs(86_400),
+    lead: Duration::from_secs(1_500),
+    token_ttl_max: HOUR,
+    away: Duration::ZERO,
+};
 
 /// A schedule with everything around it: a true clock that nobody sees, a wall clock that may lie, and all tokens.
 struct World {

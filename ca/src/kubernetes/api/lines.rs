@@ -5,6 +5,7 @@ use kube::client::Body;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use signet_runtime::tasks::chain;
+use zeroize::Zeroizing;
 
 use super::{ApiError, Refusal, parse};
 
@@ -75,10 +76,10 @@ impl Lines {
     }
 }
 
-/// Bytes of which not all lines were taken yet.
+/// Bytes of which not all lines were taken yet. Objects may hold keys, so what is dropped is wiped.
 #[derive(Default)]
 struct Buffer {
-    bytes: Vec<u8>,
+    bytes: Zeroizing<Vec<u8>>,
     /// Up to here there is no end of a line.
     searched: usize,
 }
@@ -92,14 +93,14 @@ impl Buffer {
         Ok(())
     }
 
-    fn take_line(&mut self) -> Option<Vec<u8>> {
+    fn take_line(&mut self) -> Option<Zeroizing<Vec<u8>>> {
         loop {
             let unsearched = self.bytes.get(self.searched..).unwrap_or_default();
             let Some(end) = unsearched.iter().position(|byte| *byte == b'\n') else {
                 self.searched = self.bytes.len();
                 return None;
             };
-            let rest = self.bytes.split_off(self.searched + end + 1);
+            let rest = Zeroizing::new(self.bytes.split_off(self.searched + end + 1));
             let line = std::mem::replace(&mut self.bytes, rest);
             self.searched = 0;
             if line.len() > 1 {
@@ -120,7 +121,7 @@ mod tests {
         for chunk in chunks {
             buffer.push(chunk).unwrap();
             while let Some(line) = buffer.take_line() {
-                lines.push(line);
+                lines.push(line.to_vec());
             }
         }
         lines

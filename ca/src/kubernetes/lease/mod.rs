@@ -140,6 +140,21 @@ impl Elector {
         Ok(())
     }
 
+    /// Runs for the lead until `work` has ended; what was gained stays.
+    pub(super) async fn run_while<T>(&mut self, work: impl Future<Output = T>) -> T {
+        let running = async {
+            loop {
+                let wait = self.turn().await;
+                tokio::time::sleep(wait).await;
+            }
+        };
+        tokio::select! {
+            // A turn that is cut off may have written; the next one reads what.
+            done = work => done,
+            never = running => never,
+        }
+    }
+
     /// Looks once, and takes or renews the lease if that is due. Gives how long to wait.
     async fn turn(&mut self) -> Duration {
         // What is written counts from before it was sent.

@@ -70,6 +70,9 @@ struct Keeper {
     health: HealthHandle,
     metrics: PublishMetrics,
     told: watch::Sender<Spread>,
+    /// The number of the bundle that is wanted, and the latest that stood everywhere.
+    bundle: u64,
+    everywhere: watch::Sender<u64>,
     under_way: JoinSet<(Box<str>, Outcome)>,
     behind_since: Option<Instant>,
 }
@@ -90,6 +93,7 @@ impl Publisher {
         let namespaces = Namespaces { board: board.clone(), excluded: config.excluded, selector: config.selector };
         let maps = ConfigMaps::new(board.clone(), shape.clone());
         let (told, spread) = watch::channel(Spread::default());
+        let (everywhere, _) = watch::channel(0);
         let keeper = Keeper {
             board,
             writer: Writer { client: client.clone(), shape, policy: config.policy },
@@ -98,6 +102,8 @@ impl Publisher {
             health,
             metrics: metrics.publish(),
             told,
+            bundle: 0,
+            everywhere,
             under_way: JoinSet::new(),
             behind_since: None,
         };
@@ -105,6 +111,11 @@ impl Publisher {
         let namespaces = Follower::new(client.clone(), namespaces, clock.clone(), pace, names);
         let maps = Follower::new(client.clone(), maps, clock.clone(), pace, maps_told);
         (Self { namespaces, maps, keeper }, spread)
+    }
+
+    /// The number of the latest bundle that was seen in every namespace; zero before the first.
+    pub fn everywhere(&self) -> watch::Receiver<u64> {
+        self.keeper.everywhere.subscribe()
     }
 
     /// Publishes until shutdown begins.
@@ -158,8 +169,9 @@ impl Keeper {
     }
 
     fn want(&mut self) {
-        let wanted = Wanted::new(self.roots.borrow_and_update().roots_pem());
-        self.board.lock().want(wanted);
+        let authority = self.roots.borrow_and_update().clone();
+        self.bundle = authority.published().generation;
+        self.board.lock().want(Wanted::new(authority.roots_pem()));
     }
 
     fn start_due(&mut self) {
@@ -212,6 +224,7 @@ impl Keeper {
         };
         self.metrics.spread(spread);
         if is_known && spread.behind == 0 {
+            self.everywhere.send_if_modified(|bundle| std::mem::replace(bundle, self.bundle) != self.bundle);
             if let Some(since) = self.behind_since.take() {
                 let took_ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
                 tracing::info!(namespaces = spread.total, took_ms, "roots are published in all namespaces");

@@ -116,9 +116,9 @@ impl Store for Mortal {
 }
 
 /// One life of an authority, killed once on its way.
-struct Life {
-    world: World,
-    is_killed: bool,
+pub(super) struct Life {
+    pub(super) world: World,
+    pub(super) is_killed: bool,
 }
 
 impl Life {
@@ -127,13 +127,18 @@ impl Life {
         let writes = Arc::new(AtomicUsize::new(0));
         let (inner, dir) = (world.state_dir(), world.dir.path().to_owned());
         let mortal = Mortal { inner, dir, at, how, writes: writes.clone(), is_dead: Cell::new(false) };
+        (Self::begin_on(world, Box::new(mortal)), writes)
+    }
+
+    /// Starts on `store`.
+    pub(super) fn begin_on(world: World, store: Box<dyn Store>) -> Self {
         let mut life = Self { world, is_killed: false };
-        if life.world.start_on(Box::new(mortal)).is_err() {
+        if life.world.start_on(store).is_err() {
             life.is_killed = true;
             life.world.restart();
             life.check_leftovers();
         }
-        (life, writes)
+        life
     }
 
     /// Does `act` until `done` holds, starting again after the end of the process.
@@ -162,12 +167,10 @@ impl Life {
     fn check_leftovers(&self) {
         let names = self.world.names();
         assert!(!names.iter().any(|name| name.starts_with('.')), "{names:?}");
-        let conductor = self.world.conductor.as_ref().unwrap();
-        let live = conductor.rotation.generations().iter().filter(|found| !found.phase.is_over()).map(|found| found.id);
-        let wanted: Vec<_> = live.map(|id| file_name(&conductor.store.place(id))).collect();
-        let next = file_name(&conductor.store.place(conductor.rotation.next_id()));
-        let kept = names.into_iter().filter(|name| name.starts_with("authority") && *name != next);
-        assert_eq!(kept.collect::<BTreeSet<_>>(), wanted.into_iter().collect());
+        let rotation = &self.world.conductor.as_ref().unwrap().rotation;
+        let live = rotation.generations().iter().filter(|found| !found.phase.is_over()).map(|found| found.id);
+        let kept = self.world.keys().into_iter().filter(|id| *id != rotation.next_id());
+        assert_eq!(kept.collect::<BTreeSet<_>>(), live.collect());
     }
 
     fn wait_until(&mut self, done: impl Fn(&Rotation) -> bool) {
@@ -179,14 +182,22 @@ impl Life {
     }
 }
 
-fn is(id: u64, phase: Phase) -> impl Fn(&Rotation) -> bool {
+pub(super) fn is(id: u64, phase: Phase) -> impl Fn(&Rotation) -> bool {
     move |rotation| rotation.get(id).is_some_and(|found| found.phase == phase)
 }
 
 /// Every step there is: the first root, a horizon, a rotation by hand with taint and revocation, one by itself, and
 /// retirement. Answers with the number of writes.
 fn live(at: usize, how: Killed) -> (usize, bool) {
-    let (mut life, writes) = Life::begin(World::new(), at, how);
+    let (life, writes) = Life::begin(World::new(), at, how);
+    let life = live_on(life);
+    let is_killed = life.is_killed || writes.load(Ordering::Relaxed) >= at;
+    assert_eq!(life.world.names(), ["authority-3.pem", "root-cert.pem", "state.json"]);
+    (writes.load(Ordering::Relaxed), is_killed)
+}
+
+/// The same wherever generations are kept.
+pub(super) fn live_on(mut life: Life) -> Life {
     life.world.give_and_judge();
     let first_horizon = life.world.conductor().rotation.active().unwrap().horizon;
     life.wait_until(move |rotation| {
@@ -201,12 +212,11 @@ fn live(at: usize, how: Killed) -> (usize, bool) {
     life.wish_until(is(1, Phase::Revoked), Wish::Revoke { id: 1 });
     life.wait_until(is(3, Phase::Active));
     life.wait_until(is(2, Phase::Retired));
-    let is_killed = life.is_killed || writes.load(Ordering::Relaxed) >= at;
     // A process that is killed while it removes what is not needed has done everything else; the next one removes it.
     life.world.restart();
     assert_eq!(life.world.phases(), "3:active");
-    assert_eq!(life.world.names(), ["authority-3.pem", "root-cert.pem", "state.json"]);
-    (writes.load(Ordering::Relaxed), is_killed)
+    assert_eq!(life.world.keys(), BTreeSet::from([3]));
+    life
 }
 
 /// The same with an authority that is plugged in: files are replaced, put back, and replaced again.

@@ -1,7 +1,6 @@
 //! What a journal may say.
 
 use super::*;
-use crate::authority::journal;
 
 fn written() -> (World, String) {
     let mut world = World::new();
@@ -32,7 +31,7 @@ fn a_journal_that_was_tampered_with_stops_the_start_and_stays_as_it_is() {
     let mut check = |text: &str, wanted: &str| {
         std::fs::write(&path, text).unwrap();
         let error = world.start_on(Box::new(world.state_dir())).unwrap_err();
-        let said = signet_runtime::tasks::chain(&error);
+        let said = chain(&error);
         assert!(said.contains(wanted), "{said}");
         assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
     };
