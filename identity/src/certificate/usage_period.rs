@@ -45,7 +45,7 @@ mod tests {
     #[test]
     fn a_beginning_is_written_as_the_standard_has_it() {
         let value = usage_period_from(Timestamp::from_unix_millis(1_795_403_000_999)).unwrap();
-        assert_eq!(value, b"\x30\x11\x80\x0f20261123012320Z");
+        assert_eq!(value, b"\x30\x11\x80\x0f20261123030320Z");
         assert_eq!(read(&value), Some(Timestamp::from_unix_secs(1_795_403_000)));
         assert_eq!(usage_period_from(Timestamp::from_unix_secs(i64::MAX)), None);
         assert_eq!(usage_period_from(Timestamp::from_unix_secs(-99_999_999_999)), None);
