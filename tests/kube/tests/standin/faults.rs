@@ -30,7 +30,9 @@ async fn an_answer_can_be_slow_or_break_off() {
     assert!(whole.whole);
     server.faults().times(1, Effect::Slow(Duration::from_millis(200)), |_| true);
     let began = Instant::now();
-    assert_eq!(spaces().await, whole);
+    let slow = spaces().await;
+    // Its date may be another.
+    assert_eq!((slow.status, slow.text.as_str(), slow.whole), (200, whole.text.as_str(), true));
     assert!(began.elapsed() >= Duration::from_millis(200));
     server.faults().times(1, Effect::CutAfter(10), |_| true);
     let cut = spaces().await;
