@@ -1,7 +1,7 @@
 //! One small object that all replicas share: named texts, changed against the version that was read and never over
 //! another's write.
 //!
-//! [`SharedObject`] is the seam to whatever keeps it; [`Share`] is one replica's copy of it. Who leads may write, and
+//! `SharedObject` is the seam to whatever keeps it; `Share` is one replica's copy of it. Who leads may write, and
 //! asks before each write whether it still does. Knows nothing of Kubernetes, of keys or of time.
 
 #[cfg(test)]
