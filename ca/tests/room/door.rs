@@ -1,17 +1,11 @@
 //! What happens to connections and requests before anybody knows whose they are.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustls::crypto::ring::default_provider;
-use rustls::pki_types::ServerName;
-use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
 use signet_proto::istio_ca::{IstioCertificateRequest, IstioCertificateResponse};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::{Code, Request, Response, Status};
@@ -19,6 +13,7 @@ use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
 use crate::lab::{Lab, Setup, any_csr, eventually, request};
+use crate::tls::{http2, shake_hands};
 
 const UNKNOWN: &str = "grpc_type=\"unary\",grpc_service=\"unknown\",grpc_method=\"unknown\"";
 const CREATE: &str =
@@ -65,16 +60,7 @@ async fn tcp_from(source: [u8; 4], server: SocketAddr) -> TcpStream {
 
 /// A connection that has shaken hands and said nothing yet.
 async fn silent_tls(stream: TcpStream, roots_pem: &str) -> Option<TlsStream<TcpStream>> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls::pki_types::CertificateDer::pem_slice_iter(roots_pem.as_bytes()).flatten());
-    let mut config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    let name = ServerName::try_from("localhost").unwrap();
-    TlsConnector::from(Arc::new(config)).connect(name, stream).await.ok()
+    shake_hands(http2(roots_pem), stream, "localhost").await.ok()
 }
 
 async fn shakes_hands(stream: TcpStream, roots_pem: &str) -> bool {

@@ -5,19 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::client::ResolvesClientCert;
-use rustls::crypto::ring::default_provider;
 use rustls::crypto::ring::sign::any_ecdsa_type;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
-use rustls::{ClientConfig, HandshakeKind, RootCertStore, SignatureScheme};
+use rustls::{HandshakeKind, SignatureScheme};
 use signet_identity::PrivateKey;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::lab::Issued;
+use crate::tls::{shake_hands, trusting};
 
 /// How an HTTP/2 client begins: the preface, and settings that say nothing.
 const OPENING: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
@@ -44,26 +42,14 @@ impl Answer {
 
 /// Connects to `address`, which must prove to be `localhost` by `roots_pem`.
 pub(crate) async fn connect(address: SocketAddr, roots_pem: &str) -> Result<TlsStream<TcpStream>, String> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(CertificateDer::pem_slice_iter(roots_pem.as_bytes()).flatten());
-    let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let config = trusting(roots_pem).with_no_client_auth();
     let stream = TcpStream::connect(address).await.unwrap();
-    let name = ServerName::try_from("localhost").unwrap();
-    TlsConnector::from(Arc::new(config)).connect(name, stream).await.map_err(|error| error.to_string())
+    shake_hands(config, stream, "localhost").await.map_err(|error| error.to_string())
 }
 
 /// How the second of two connections of one client to the CA's endpoint begins, after the first was used.
 pub(crate) async fn second_handshake(address: SocketAddr, roots_pem: &str, held: Option<&Issued>) -> HandshakeKind {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(CertificateDer::pem_slice_iter(roots_pem.as_bytes()).flatten());
-    let builder = ClientConfig::builder_with_provider(Arc::new(default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots);
+    let builder = trusting(roots_pem);
     let config = match held {
         None => builder.with_no_client_auth(),
         Some(held) => {
@@ -71,10 +57,10 @@ pub(crate) async fn second_handshake(address: SocketAddr, roots_pem: &str, held:
             builder.with_client_auth_cert(vec![CertificateDer::from(held.leaf().der().to_vec())], key).unwrap()
         }
     };
-    let connector = TlsConnector::from(Arc::new(config));
+    let config = Arc::new(config);
     let connect = async || {
         let stream = TcpStream::connect(address).await.unwrap();
-        let mut stream = connector.connect(ServerName::try_from("localhost").unwrap(), stream).await.unwrap();
+        let mut stream = shake_hands(config.clone(), stream, "localhost").await.unwrap();
         // Tickets come before the first answer.
         stream.write_all(OPENING).await.unwrap();
         assert!(stream.read(&mut [0; 64]).await.unwrap() > 0, "the server should say something");
@@ -100,20 +86,13 @@ impl ResolvesClientCert for Impostor {
 
 /// Whether the CA's endpoint says anything to a peer that presents the leaf of `held` with another key.
 pub(crate) async fn serves_an_impostor(address: SocketAddr, roots_pem: &str, held: &Issued) -> bool {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(CertificateDer::pem_slice_iter(roots_pem.as_bytes()).flatten());
     let other = PrivateKey::generate_p256().unwrap();
     let key = any_ecdsa_type(&PrivateKeyDer::Pkcs8(other.to_pkcs8().to_vec().into())).unwrap();
     let certified = CertifiedKey::new(vec![CertificateDer::from(held.leaf().der().to_vec())], key);
-    let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_client_cert_resolver(Arc::new(Impostor(Arc::new(certified))));
+    let config = trusting(roots_pem).with_client_cert_resolver(Arc::new(Impostor(Arc::new(certified))));
     let stream = TcpStream::connect(address).await.unwrap();
-    let name = ServerName::try_from("localhost").unwrap();
     // In TLS 1.3 the client learns of the refusal when it reads.
-    let Ok(mut stream) = TlsConnector::from(Arc::new(config)).connect(name, stream).await else { return false };
+    let Ok(mut stream) = shake_hands(config, stream, "localhost").await else { return false };
     let _ = stream.write_all(OPENING).await;
     matches!(stream.read(&mut [0; 64]).await, Ok(read) if read > 0)
 }

@@ -86,6 +86,8 @@ mod stopping;
 #[cfg(test)]
 mod storm;
 #[cfg(test)]
+mod tls;
+#[cfg(test)]
 mod tokens;
 #[cfg(test)]
 mod trust_bundle;

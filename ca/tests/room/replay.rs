@@ -3,26 +3,20 @@
 //! Nothing here is encoded by our own client: the certificate request, the protobuf message, the gRPC frame and the
 //! headers are written out as pilot-agent and ztunnel write them, and the answer is taken apart as they do.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use http::{HeaderMap, Request};
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rustls::crypto::ring::default_provider;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
 use signet_identity::{Certificate, PrivateKey, SignatureAlgorithm, der, pem};
 use signet_testkit::keys;
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 use yasna::Tag;
 use yasna::models::ObjectIdentifier;
 
 use crate::lab::{HOUR, Lab, Setup, WEB, certificates, now};
 use crate::objects::Objects;
+use crate::tls;
 
 /// A name with one organization of no letters, as Go writes it: pilot-agent's subject.
 const GO_EMPTY_ORGANIZATION: &[u8] = &[0x30, 0x0b, 0x31, 0x09, 0x30, 0x07, 0x06, 0x03, 0x55, 0x04, 0x0a, 0x13, 0x00];
@@ -107,17 +101,8 @@ impl Answer {
 
 /// Sends one framed message with these headers over HTTP/2 in TLS to the name that istiod has.
 async fn call(lab: &Lab, message: &[u8], headers: &[(&str, &str)]) -> Answer {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(CertificateDer::pem_slice_iter(lab.roots_pem.as_bytes()).flatten());
-    let mut tls = ClientConfig::builder_with_provider(Arc::new(default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    tls.alpn_protocols = vec![b"h2".to_vec()];
-    let name = ServerName::try_from("istiod.istio-system.svc").unwrap();
     let stream = TcpStream::connect(lab.listen).await.unwrap();
-    let stream = TlsConnector::from(Arc::new(tls)).connect(name, stream).await.unwrap();
+    let stream = tls::shake_hands(tls::http2(&lab.roots_pem), stream, "istiod.istio-system.svc").await.unwrap();
     let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
     let mut running = tokio::task::JoinSet::new();
     running.spawn(connection);

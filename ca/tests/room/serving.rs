@@ -1,22 +1,17 @@
 //! The server's own TLS: its certificate, its renewal, and what the port refuses.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 
-use rustls::crypto::ring::default_provider;
-use rustls::pki_types::ServerName;
-use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
 use signet_identity::Certificate;
 use signet_testkit::{TestCa, istio_layout};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
 use tonic::Code;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
 use crate::lab::{Lab, Setup, WEB, certificates, eventually};
+use crate::tls::{http2, shake_hands};
 
 /// The chain that the server presents to a client that verifies it under `name`, and the protocol agreed on.
 async fn presented(
@@ -24,17 +19,8 @@ async fn presented(
     roots_pem: &str,
     name: &str,
 ) -> Result<(Vec<Certificate>, Option<Vec<u8>>), String> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls::pki_types::CertificateDer::pem_slice_iter(roots_pem.as_bytes()).flatten());
-    let mut config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec()];
     let stream = TcpStream::connect(address).await.unwrap();
-    let name = ServerName::try_from(name.to_owned()).unwrap();
-    let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.map_err(|error| error.to_string())?;
+    let stream = shake_hands(http2(roots_pem), stream, name).await.map_err(|error| error.to_string())?;
     let session = stream.get_ref().1;
     let chain = session.peer_certificates().unwrap().iter().map(|der| Certificate::from_der(der).unwrap()).collect();
     Ok((chain, session.alpn_protocol().map(<[u8]>::to_vec)))
