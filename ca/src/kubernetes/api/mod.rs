@@ -3,11 +3,15 @@
 //! Every request has a deadline and every answer a size; what an answer says is quoted in errors only where the API
 //! server wrote it for people. Bodies, which may hold tokens and keys, are never shown and are wiped after use.
 
+#[cfg(test)]
+mod administrator;
 mod connect;
 mod error;
 mod lines;
 mod path;
 
+#[cfg(test)]
+pub(super) use administrator::administrator;
 pub use connect::{ConnectError, Connection};
 pub use error::{ApiError, Cause, Refusal};
 pub(super) use lines::{Line, Lines};

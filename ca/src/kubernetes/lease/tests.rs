@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use signet_kube_standin::{ApiServer, Effect, Options, namespace};
 use signet_runtime::ShutdownTrigger;
-use signet_testkit::{TempDir, temp_dir};
+use signet_testkit::TempDir;
 use tokio::task::JoinSet;
 
 use super::*;
-use crate::kubernetes::api::Connection;
+use crate::kubernetes::api::administrator;
 
 const TIMES: LeaseTimes = LeaseTimes {
     duration: Duration::from_secs(2),
@@ -29,12 +29,7 @@ impl Replica {
     }
 
     async fn start_with(server: &ApiServer, times: LeaseTimes) -> Self {
-        let dir = temp_dir();
-        let token_file = dir.path().join("token");
-        std::fs::write(&token_file, server.administrator()).unwrap();
-        let url = server.url().parse().unwrap();
-        let connection = Connection::Server { url, ca_file: None, token_file: Some(token_file) };
-        let client = ApiClient::new(&connection, Duration::from_millis(300)).await.unwrap();
+        let (client, dir) = administrator(server, Duration::from_millis(300)).await;
         let identity = Holder::new("signet-ca").unwrap();
         let (elector, leadership) = Elector::new(client, "istio-system", "signet-ca", identity, times, Clock::system());
         let (trigger, shutdown) = Shutdown::new();

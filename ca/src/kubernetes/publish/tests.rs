@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 use signet_identity::Timestamp;
 use signet_kube_standin::{ApiServer, Effect, Objects, Options, config_map, namespace};
 use signet_runtime::{Health, ShutdownTrigger};
-use signet_testkit::{TempDir, TestCa, temp_dir};
+use signet_testkit::{TempDir, TestCa};
 
 use super::*;
-use crate::kubernetes::api::Connection;
+use crate::kubernetes::api::administrator;
 use crate::metrics::Metrics;
 
 const NAME: &str = "istio-ca-root-cert";
@@ -63,12 +63,7 @@ impl Bench {
     }
 
     async fn start_with(server: ApiServer, config: ConfigMapsConfig, leadership: Leadership) -> Self {
-        let dir = temp_dir();
-        let token_file = dir.path().join("token");
-        std::fs::write(&token_file, server.administrator()).unwrap();
-        let url = server.url().parse().unwrap();
-        let connection = Connection::Server { url, ca_file: None, token_file: Some(token_file) };
-        let client = ApiClient::new(&connection, Duration::from_millis(500)).await.unwrap();
+        let (client, dir) = administrator(&server, Duration::from_millis(500)).await;
         let (metrics, health) = (Metrics::new().kubernetes().clone(), Health::new());
         let (authority, current) = watch::channel(authority(&dir, "first"));
         let clock = Clock::system();

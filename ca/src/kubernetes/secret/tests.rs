@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 use signet_kube_standin::{ApiServer, Effect, Objects, Options, config_map, namespace};
 use signet_runtime::ShutdownTrigger;
-use signet_testkit::{TempDir, temp_dir};
+use signet_testkit::TempDir;
 use tokio::task::{JoinSet, spawn_blocking};
 use zeroize::Zeroizing;
 
 use super::*;
-use crate::kubernetes::api::Connection;
+use crate::kubernetes::api::administrator;
 use crate::metrics::Metrics;
 
 const NAME: &str = "istio-ca-secret";
@@ -24,12 +24,7 @@ impl Bench {
     async fn start() -> Self {
         let server = ApiServer::start(Options { tls: false, ..Options::default() }).await;
         server.objects().create(&namespace("istio-system"));
-        let dir = temp_dir();
-        let token_file = dir.path().join("token");
-        std::fs::write(&token_file, server.administrator()).unwrap();
-        let url = server.url().parse().unwrap();
-        let connection = Connection::Server { url, ca_file: None, token_file: Some(token_file) };
-        let client = ApiClient::new(&connection, Duration::from_millis(500)).await.unwrap();
+        let (client, dir) = administrator(&server, Duration::from_millis(500)).await;
         Self { server, _dir: dir, client }
     }
 

@@ -5,11 +5,11 @@ use std::time::Duration;
 use serde_json::json;
 use signet_kube_standin::{ApiServer, Effect, Options, namespace, pod, service_account};
 use signet_runtime::ShutdownTrigger;
-use signet_testkit::{TempDir, temp_dir};
+use signet_testkit::TempDir;
 use tokio::task::JoinSet;
 
 use super::*;
-use crate::kubernetes::api::Connection;
+use crate::kubernetes::api::administrator;
 use crate::kubernetes::{ClusterView, Freshness, PodPhase};
 use crate::metrics::{KubernetesMetrics, Metrics};
 
@@ -60,12 +60,7 @@ impl Bench {
     }
 
     async fn start_within(server: ApiServer, pace: Pace, deadline: Duration) -> Self {
-        let dir = temp_dir();
-        let path = dir.path().join("token");
-        std::fs::write(&path, server.administrator()).unwrap();
-        let url = server.url().parse().unwrap();
-        let connection = Connection::Server { url, ca_file: None, token_file: Some(path) };
-        let client = ApiClient::new(&connection, deadline).await.unwrap();
+        let (client, dir) = administrator(&server, deadline).await;
         let metrics = Metrics::new().kubernetes().clone();
         let (view, watches) = watch_views(&client, "main", &Clock::system(), pace, &metrics);
         let (trigger, shutdown) = Shutdown::new();
