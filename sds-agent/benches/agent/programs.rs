@@ -48,6 +48,8 @@ impl Bench {
         ca.args(["run", "--admin.listen", "127.0.0.1:0", "--log.level", "error", "--tokens.issuer", issuer.issuer()]);
         ca.arg("--listen").arg(format!("127.0.0.1:{ca_port}"));
         ca.arg("--tokens.jwks_file").arg(inside("jwks.json")).arg("--authority.state_dir").arg(inside("ca"));
+        // All agents that are started here show one token, and so are one holder.
+        ca.args(["--admission.holder_burst", "0"]);
         let ca = Running::spawn(&mut ca, PathBuf::new())?;
         let root = inside("ca/root-cert.pem");
         let begun = Instant::now();
