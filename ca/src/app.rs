@@ -184,9 +184,7 @@ impl App {
             health: &health,
         };
         let mut kubernetes = Parts::new(home, &config.callers, around).await?;
-        if let Some(published) = kubernetes.published() {
-            authority.wait_for(published);
-        }
+        authority.wait_for(kubernetes.published());
         let mut all_links = kubernetes.take_links();
         all_links.extend(links);
         let renewal_max_age = config.callers.renewal_max_age;

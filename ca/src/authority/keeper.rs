@@ -51,7 +51,8 @@ pub struct Keeper {
     ear: mpsc::Sender<Asked>,
     /// Rung when something was heard of what is shared.
     bell: Arc<Notify>,
-    published: Option<watch::Receiver<u64>>,
+    /// The latest bundle that was seen in each place where bundles are published.
+    published: Vec<(&'static str, watch::Receiver<u64>)>,
     looked_at: Timestamp,
     /// The same by the steady clock.
     looked_steady: Duration,
@@ -100,7 +101,7 @@ impl Keeper {
             asked,
             ear,
             bell,
-            published: None,
+            published: Vec::new(),
             looked_at: now,
             looked_steady,
             complaint: None,
@@ -124,18 +125,17 @@ impl Keeper {
         &self.acknowledgements
     }
 
-    /// Lets no root count as acknowledged before it was published everywhere: `published` tells the latest bundle that
-    /// was.
-    pub(crate) fn wait_for(&mut self, published: watch::Receiver<u64>) {
-        self.published = Some(published);
+    /// Lets no root count as acknowledged before it was published: `published` tells of each place the latest bundle that
+    /// was seen there.
+    pub(crate) fn wait_for(&mut self, published: Vec<(&'static str, watch::Receiver<u64>)>) {
+        self.published = published;
     }
 
     fn watching(&self) -> Watching {
-        let watching = self.acknowledgements.watching();
-        match &self.published {
-            Some(published) => watching.published(*published.borrow()),
-            None => watching,
-        }
+        let add = |watching: Watching, (place, bundle): &(&'static str, watch::Receiver<u64>)| {
+            watching.published(place, *bundle.borrow())
+        };
+        self.published.iter().fold(self.acknowledgements.watching(), add)
     }
 
     /// Shows in `registry` what there is to measure.

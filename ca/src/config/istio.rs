@@ -39,9 +39,6 @@ pub const ISTIO: &[Foreign] = &[
     named("CERT_SIGNER_DOMAIN", |_| NO_OTHER_SIGNER),
     named("EXTERNAL_ISTIOD", |value| unless(is_true(value), PassedOver("other clusters are those in `[[clusters]]`"))),
     named("ISTIO_MULTIROOT_MESH", |_| Agreed),
-    named("ENABLE_CLUSTER_TRUST_BUNDLE_API", |value| {
-        unless(is_true(value), PassedOver("roots are published as ConfigMaps, whatever else there may be"))
-    }),
     named("PILOT_CRL_CONFIGMAP", |_| NO_REVOCATION_LISTS),
     named("PILOT_ENABLE_CA_CRL", |value| unless(is_true(value), NO_REVOCATION_LISTS)),
     named("PILOT_SKIP_VALIDATE_TRUST_DOMAIN", |_| PassedOver("is about proxies, which no CA looks at")),

@@ -38,6 +38,8 @@ pub struct KubernetesConfig {
     pub roots_map: String,
     /// What is published as ConfigMaps.
     pub config_maps: Option<ConfigMapsConfig>,
+    /// Over whom a ClusterTrustBundle is published, if one is.
+    pub trust_bundle: Option<Policy>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,9 +71,12 @@ pub(super) fn kubernetes(reader: &mut Reader, namespace: Option<&str>) -> Option
     let lease = name(reader, "kubernetes.lease", "signet-ca");
     let events: Option<bool> = reader.or("kubernetes.events", "true");
     let roots_map = name(reader, "publish.config_map_name", "istio-ca-root-cert");
-    let config_maps = roots_map.as_ref().and_then(|name| config_maps(reader, name));
+    let policy = policy(reader);
+    let config_maps = roots_map.as_ref().and_then(|name| config_maps(reader, name, policy.clone()));
+    let has_bundle: Option<bool> = reader.or("publish.cluster_trust_bundle", "true");
     let (request_timeout, replica, elect, lease) = (request_timeout?, replica?, elect?, lease?);
     let (events, config_maps, roots_map, namespace) = (events?, config_maps?, roots_map?, namespace?.to_owned());
+    let trust_bundle = has_bundle?.then_some(policy).flatten();
     let config = connection?.map(|connection| KubernetesConfig {
         connection,
         request_timeout,
@@ -81,6 +86,7 @@ pub(super) fn kubernetes(reader: &mut Reader, namespace: Option<&str>) -> Option
         events,
         roots_map,
         config_maps,
+        trust_bundle,
     });
     Some(config)
 }
@@ -145,17 +151,21 @@ fn pod_connection(host: &str, port: &str, ca_file: Option<PathBuf>, token_file: 
     Some(Connection::Server { url, ca_file, token_file })
 }
 
-fn config_maps(reader: &mut Reader, roots_map: &str) -> Option<Option<ConfigMapsConfig>> {
+fn config_maps(reader: &mut Reader, roots_map: &str, policy: Option<Policy>) -> Option<Option<ConfigMapsConfig>> {
     let is_on: Option<bool> = reader.or("publish.config_maps", "true");
     let excluded = "kube-public,kube-node-lease,local-path-storage";
     let excluded: Option<Vec<String>> = reader.or("publish.exclude_namespaces", excluded);
     let selector: Option<String> = reader.optional("publish.namespace_selector");
+    let config = ConfigMapsConfig { name: roots_map.to_owned(), excluded: excluded?, selector, policy: policy? };
+    Some(is_on?.then_some(config))
+}
+
+/// Over whom anything is published.
+fn policy(reader: &mut Reader) -> Option<Policy> {
     let manager = name(reader, "publish.field_manager", "signet-ca");
     let take_over_from: Option<Vec<String>> = reader.or("publish.take_over_from", "");
     let share: Option<bool> = reader.or("publish.share", "false");
-    let policy = Policy { manager: manager?, take_over_from: take_over_from?, share: share? };
-    let config = ConfigMapsConfig { name: roots_map.to_owned(), excluded: excluded?, selector, policy };
-    Some(is_on?.then_some(config))
+    Some(Policy { manager: manager?, take_over_from: take_over_from?, share: share? })
 }
 
 /// The name of an object.

@@ -199,7 +199,12 @@ pub const SETTINGS: &[Setting] = &[
         "Namespaces without one [default: kube-public,kube-node-lease,local-path-storage]",
     ),
     Setting::new("publish.namespace_selector", "Labels of the namespaces that get one [default: all]"),
+    Setting::known_as(
+        "ENABLE_CLUSTER_TRUST_BUNDLE_API",
+        "publish.cluster_trust_bundle",
+        "Publish the roots as a ClusterTrustBundle too, where the cluster serves that API [default: true]",
+    ),
     Setting::new("publish.field_manager", "Our name in managedFields [default: signet-ca]"),
-    Setting::new("publish.take_over_from", "Field managers whose ConfigMaps are overwritten [default: none]"),
+    Setting::new("publish.take_over_from", "Field managers whose objects are overwritten [default: none]"),
     Setting::new("publish.share", "Keep the roots of other control planes beside ours [default: false]"),
 ];

@@ -30,6 +30,6 @@ pub use lease::{Elector, Holder, Leadership, LeaseTimes};
 pub use live::{Answer, LiveError, LiveObjects};
 pub use objects::{AccountObject, PodObject, PodPhase};
 pub use parts::{KubernetesError, Parts, Surroundings};
-pub use publish::{Around, ConfigMapsConfig, Policy, Publisher, Spread};
+pub use publish::{Around, BundlePublisher, ConfigMapsConfig, Policy, Publisher, Spread};
 pub use view::{ClusterView, ClusterViewWriter, Counts, Freshness};
 pub use watching::{Pace, Watches, watch_views};

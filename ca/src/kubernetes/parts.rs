@@ -11,7 +11,7 @@ use super::api::{ApiClient, ConnectError};
 use super::events::{Announcer, Replica, Watched};
 use super::home::Home;
 use super::secret::SecretWatch;
-use super::{Around, Elector, IssuerDocuments, Pace, Publisher, Watches, watch_views};
+use super::{Around, BundlePublisher, Elector, IssuerDocuments, Pace, Publisher, Watches, watch_views};
 use crate::authority::{Authority, Overview};
 use crate::callers::{ClusterLink, ClusterLinks};
 use crate::config::{CallersConfig, ClusterConfig};
@@ -36,6 +36,7 @@ pub enum KubernetesError {
 pub struct Parts {
     elector: Option<Elector>,
     publisher: Option<Publisher>,
+    bundle: Option<BundlePublisher>,
     announcer: Option<Announcer>,
     secrets: Vec<SecretWatch>,
     watches: Vec<Watches>,
@@ -83,9 +84,11 @@ impl Parts {
         Ok(parts)
     }
 
-    /// The latest bundle that was published everywhere, where bundles are.
-    pub(crate) fn published(&self) -> Option<watch::Receiver<u64>> {
-        self.publisher.as_ref().map(Publisher::everywhere)
+    /// The latest bundle that was seen in each place where bundles are published.
+    pub(crate) fn published(&self) -> Vec<(&'static str, watch::Receiver<u64>)> {
+        let maps = self.publisher.as_ref().map(|publisher| ("all namespaces", publisher.everywhere()));
+        let bundle = self.bundle.as_ref().map(|publisher| ("the cluster trust bundle", publisher.everywhere()));
+        maps.into_iter().chain(bundle).collect()
     }
 
     /// What identifying callers needs of each connected cluster, given away once.
@@ -106,6 +109,9 @@ impl Parts {
         }
         if let Some(publisher) = self.publisher {
             tasks.start("publishing", publisher.run(shutdown.clone()));
+        }
+        if let Some(bundle) = self.bundle {
+            tasks.start("publishing as a cluster trust bundle", bundle.run(shutdown.clone()));
         }
         if let Some(announcer) = self.announcer {
             tasks.start("events", announcer.run(shutdown.clone()));
@@ -151,15 +157,20 @@ impl Parts {
             let replica = Replica { namespace: config.namespace.clone(), name: config.replica.clone() };
             self.announcer = Some(Announcer::new(client.clone(), replica, watched));
         }
-        self.publisher = config.config_maps.map(|config_maps| {
-            let around = Around {
-                cluster,
-                clock,
-                pace: Pace::default(),
-                metrics: metrics.kubernetes(),
-                health: health.part("published roots"),
-            };
-            Publisher::new(&client, config_maps, authority, leadership, around).0
+        let around = |part: &'static str| Around {
+            cluster,
+            clock,
+            pace: Pace::default(),
+            metrics: metrics.kubernetes(),
+            health: health.part(part),
+        };
+        self.publisher = config.config_maps.map(|maps| {
+            let around = around("published roots");
+            Publisher::new(&client, maps, authority.clone(), leadership.clone(), around).0
+        });
+        self.bundle = config.trust_bundle.map(|policy| {
+            let around = around("cluster trust bundle");
+            BundlePublisher::new(&client, policy, authority, leadership, around)
         });
     }
 }

@@ -51,7 +51,14 @@ struct Inner {
     objects: Family<WatchLabels, Value>,
     heard: Family<WatchLabels, Value>,
     restarts: Family<RestartLabels, Counter>,
-    namespaces: Family<StateLabels, Value>,
+    namespaces: Published,
+    bundle: Published,
+}
+
+/// Of one form in which roots are published.
+#[derive(Debug, Default)]
+struct Published {
+    places: Family<StateLabels, Value>,
     writes: Family<ResultLabels, Counter>,
 }
 
@@ -77,18 +84,33 @@ impl KubernetesMetrics {
         registry.register(
             "signet_ca_roots_namespaces",
             "Namespaces that are to have the roots, by whether they have them",
-            of.namespaces.clone(),
+            of.namespaces.places.clone(),
         );
         registry.register(
             "signet_ca_roots_writes",
             "Attempts to publish the roots in a namespace, by result",
-            of.writes.clone(),
+            of.namespaces.writes.clone(),
+        );
+        registry.register(
+            "signet_ca_cluster_trust_bundles",
+            "ClusterTrustBundles that are to hold the roots, by whether they do; all are zero where the API is not served",
+            of.bundle.places.clone(),
+        );
+        registry.register(
+            "signet_ca_cluster_trust_bundle_writes",
+            "Attempts to publish the roots as a ClusterTrustBundle, by result",
+            of.bundle.writes.clone(),
         );
     }
 
-    /// Of publishing.
+    /// Of publishing in namespaces.
     pub(crate) fn publish(&self) -> PublishMetrics {
-        PublishMetrics { inner: self.inner.clone() }
+        PublishMetrics::of("config maps", &self.inner.namespaces)
+    }
+
+    /// Of publishing as a ClusterTrustBundle.
+    pub(crate) fn publish_bundle(&self) -> PublishMetrics {
+        PublishMetrics::of("cluster trust bundle", &self.inner.bundle)
     }
 
     /// Of one kind in one cluster.
@@ -142,15 +164,26 @@ impl WatchMetrics {
     }
 }
 
-/// Of publishing the roots.
+/// Of publishing the roots in one form.
 #[derive(Debug, Clone)]
 pub(crate) struct PublishMetrics {
-    inner: Arc<Inner>,
+    what: &'static str,
+    places: Family<StateLabels, Value>,
+    writes: Family<ResultLabels, Counter>,
 }
 
 impl PublishMetrics {
+    fn of(what: &'static str, published: &Published) -> Self {
+        Self { what, places: published.places.clone(), writes: published.writes.clone() }
+    }
+
+    /// Names the form.
+    pub(crate) fn what(&self) -> &'static str {
+        self.what
+    }
+
     pub(crate) fn wrote(&self, result: &'static str) {
-        self.inner.writes.get_or_create(&ResultLabels { result }).inc();
+        self.writes.get_or_create(&ResultLabels { result }).inc();
     }
 
     pub(crate) fn spread(&self, spread: Spread) {
@@ -162,12 +195,12 @@ impl PublishMetrics {
         ];
         for (state, count) in states {
             let count = i64::try_from(count).unwrap_or(i64::MAX);
-            self.inner.namespaces.get_or_create(&StateLabels { state }).set(count);
+            self.places.get_or_create(&StateLabels { state }).set(count);
         }
     }
 
     #[cfg(test)]
     pub(crate) fn writes(&self, result: &'static str) -> u64 {
-        self.inner.writes.get_or_create(&ResultLabels { result }).get()
+        self.writes.get_or_create(&ResultLabels { result }).get()
     }
 }

@@ -74,7 +74,6 @@ const ISTIODS_DEFAULTS: &[(&str, &str)] = &[
     ("PILOT_CERT_PROVIDER", "istiod"),
     ("EXTERNAL_ISTIOD", "false"),
     ("ISTIO_MULTIROOT_MESH", "false"),
-    ("ENABLE_CLUSTER_TRUST_BUNDLE_API", "false"),
     ("GRPC_KEEPALIVE_INTERVAL", "30s"),
     ("GRPC_KEEPALIVE_TIMEOUT", "10s"),
 ];

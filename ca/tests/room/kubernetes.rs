@@ -82,10 +82,16 @@ async fn a_server_in_a_cluster_issues_under_the_roots_that_it_publishes() {
     let leaf = certificates(&chain[0]).remove(0);
     bundle.verify([&leaf], lab.now()).unwrap();
     assert_eq!(leaf.uris(), ["spiffe://cluster.local/ns/shop/sa/web"]);
+    let bundle = |cluster: &ApiServer| cluster.objects().get("clustertrustbundles", "", "istio.io:istiod-ca:root-cert");
+    eventually("the cluster trust bundle is the same", async || {
+        bundle(&cluster).is_some_and(|bundle| bundle["spec"]["trustBundle"] == roots.as_str())
+    })
+    .await;
     eventually("it leads", async || cluster.objects().get("leases", "istio-system", "signet-ca").is_some()).await;
     eventually("nothing is behind", async || {
         lab.metric("signet_ca_roots_namespaces{state=\"published\"}").await == 4
             && lab.metric("signet_ca_roots_namespaces{state=\"behind\"}").await == 0
+            && lab.metric("signet_ca_cluster_trust_bundles{state=\"published\"}").await == 1
     })
     .await;
     lab.stop().await;

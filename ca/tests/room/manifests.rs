@@ -186,4 +186,7 @@ fn names_in_the_rights_are_those_that_the_settings_use() {
     };
     assert_eq!(named("Role", "leases"), [Value::from(kubernetes.lease.unwrap())]);
     assert_eq!(named("ClusterRole", "configmaps"), [Value::from(kubernetes.config_maps.unwrap().name)]);
+    // As Istio names the bundle of its authority, and the signer in the name.
+    assert_eq!(named("ClusterRole", "clustertrustbundles"), ["istio.io:istiod-ca:root-cert"]);
+    assert_eq!(named("ClusterRole", "signers"), ["istio.io/istiod-ca"]);
 }

@@ -127,11 +127,26 @@ fn check_trust_bundle(name: &str, old: Option<&Value>, object: &Value) -> Result
     }
     let pem = object["spec"]["trustBundle"].as_str().unwrap_or_default();
     let why = match Certificate::list_from_pem(pem.as_bytes(), PEM_MAX_BYTES) {
-        Ok(_) => return Ok(()),
-        Err(_) if !pem.contains("-----BEGIN ") => "at least one trust anchor must be provided",
-        Err(_) => "entry 0 does not parse as X.509",
+        Ok(anchors) => match unfit_anchor(&anchors) {
+            None => return Ok(()),
+            Some(why) => why,
+        },
+        Err(_) if !pem.contains("-----BEGIN ") => "at least one trust anchor must be provided".to_owned(),
+        Err(_) => "entry 0 does not parse as X.509".to_owned(),
     };
     invalid("spec.trustBundle", &format!("Invalid value: \"<value omitted>\": {why}"))
+}
+
+/// Trust anchors are CAs, and none of them stands there twice.
+fn unfit_anchor(anchors: &[Certificate]) -> Option<String> {
+    if let Some(number) = anchors.iter().position(|anchor| !anchor.is_ca()) {
+        return Some(format!("entry {number} does not have the CA bit set"));
+    }
+    let twice = anchors.iter().enumerate().find_map(|(second, anchor)| {
+        let first = anchors.iter().take(second).position(|before| before.der() == anchor.der())?;
+        Some((first, second))
+    });
+    twice.map(|(first, second)| format!("duplicate trust anchor (indices [{first} {second}])"))
 }
 
 fn fill_pod(object: &mut Value) {

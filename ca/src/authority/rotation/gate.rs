@@ -20,8 +20,8 @@ pub struct Progress {
     pub reached: usize,
     /// How many of them must.
     pub wanted: usize,
-    /// Whether it stood in all places where bundles are published.
-    pub is_everywhere: bool,
+    /// The places where bundles are published in which it does not stand.
+    pub missing_in: Vec<&'static str>,
 }
 
 impl fmt::Display for Progress {
@@ -34,8 +34,8 @@ impl fmt::Display for Progress {
         } else {
             write!(f, "; {reached} of {watchers} watching agents have it, {wanted} are needed")?;
         }
-        if !self.is_everywhere {
-            write!(f, "; it is not in all namespaces")?;
+        for place in &self.missing_in {
+            write!(f, "; it is not in {place}")?;
         }
         write!(f, "; after {} nobody is waited for", span(self.deadline))
     }
@@ -53,7 +53,7 @@ impl Policy {
             watchers,
             reached: watching.reached(root.published_in),
             wanted: usize::try_from(share.div_ceil(100)).unwrap_or(usize::MAX),
-            is_everywhere: watching.is_everywhere(root.published_in),
+            missing_in: watching.missing_in(root.published_in),
         }
     }
 }
@@ -64,12 +64,7 @@ impl Rotation {
         match self.nearest(&generation.anchors) {
             Some(root) if root.is_known => None,
             Some(root) => Some(policy.progress(root, watching)),
-            None => Some(Progress {
-                min_wait: policy.min_wait,
-                deadline: policy.deadline,
-                is_everywhere: true,
-                ..Progress::default()
-            }),
+            None => Some(Progress { min_wait: policy.min_wait, deadline: policy.deadline, ..Progress::default() }),
         }
     }
 }

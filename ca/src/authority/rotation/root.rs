@@ -23,29 +23,30 @@ pub struct PublishedRoot {
     pub is_known: bool,
 }
 
-/// Who has which bundle: how many agents that watch have each generation of it, and which one stood everywhere where
-/// bundles are published.
+/// Who has which bundle: how many agents that watch have each generation of it, and which one stood in each of the other
+/// places where bundles are published.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Watching {
     counts: BTreeMap<u64, usize>,
-    published: Option<u64>,
+    published: BTreeMap<&'static str, u64>,
 }
 
 impl Watching {
     /// So many agents have these generations.
     pub(crate) fn new(counts: BTreeMap<u64, usize>) -> Self {
-        Self { counts, published: None }
+        Self { counts, published: BTreeMap::new() }
     }
 
-    /// The same where bundles are also published, and `bundle` is the latest that was seen in all places.
+    /// The same where bundles are also published in `place`, and `bundle` is the latest that was seen there.
     #[must_use]
-    pub(crate) fn published(self, bundle: u64) -> Self {
-        Self { published: Some(bundle), ..self }
+    pub(crate) fn published(mut self, place: &'static str, bundle: u64) -> Self {
+        self.published.insert(place, bundle);
+        self
     }
 
-    /// Whether `bundle` or a later one stood in all places where bundles are published.
-    pub fn is_everywhere(&self, bundle: u64) -> bool {
-        self.published.is_none_or(|published| published >= bundle)
+    /// The places where bundles are published in which neither `bundle` nor a later one stood.
+    pub fn missing_in(&self, bundle: u64) -> Vec<&'static str> {
+        self.published.iter().filter(|(_, published)| **published < bundle).map(|(place, _)| *place).collect()
     }
 
     /// How many agents watch.
@@ -115,7 +116,7 @@ impl Policy {
         if progress.served >= self.deadline {
             return Some(Why::Deadline);
         }
-        let is_known = progress.watchers > 0 && progress.reached >= progress.wanted && progress.is_everywhere;
+        let is_known = progress.watchers > 0 && progress.reached >= progress.wanted && progress.missing_in.is_empty();
         (is_known && progress.served >= self.min_wait).then_some(Why::Acknowledged)
     }
 }

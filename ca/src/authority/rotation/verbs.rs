@@ -67,7 +67,7 @@ pub enum Refusal {
         /// Which.
         id: u64,
         /// What is missing.
-        progress: Progress,
+        progress: Box<Progress>,
     },
     /// It signed before.
     #[error("generation {id} signed before: going back to it has to be forced")]
@@ -207,7 +207,7 @@ impl Rotation {
                     self.generations.iter_mut().filter(|found| found.id == id).for_each(|found| found.is_armed = true);
                     return Ok(Change::Armed { id });
                 }
-                Some(progress) => return Err(Refusal::NotYet { id, progress }),
+                Some(progress) => return Err(Refusal::NotYet { id, progress: Box::new(progress) }),
             },
             _ => return Err(Refusal::NotActivatable { id, phase }),
         };

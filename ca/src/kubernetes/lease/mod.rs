@@ -61,7 +61,7 @@ impl Leadership {
     }
 
     #[cfg(test)]
-    pub(super) fn of(until: watch::Receiver<Option<Instant>>) -> Self {
+    pub(in crate::kubernetes) fn of(until: watch::Receiver<Option<Instant>>) -> Self {
         Self { until: Some(until) }
     }
 

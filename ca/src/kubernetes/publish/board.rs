@@ -4,6 +4,7 @@
 //! stays due until it is: nothing is given up, only waited longer for.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::time::Duration;
 
 use signet_runtime::Backoff;
@@ -38,6 +39,17 @@ pub(super) enum Trouble {
     Contested(Vec<String>),
     /// It was written and came back different.
     Altered,
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed(error) => f.write_str(error),
+            Self::Owned(by) => write!(f, "another manager owns it: {}", by.join(", ")),
+            Self::Contested(by) => write!(f, "another manager keeps changing it: {}", by.join(", ")),
+            Self::Altered => f.write_str("it was written and came back changed"),
+        }
+    }
 }
 
 /// How an attempt to write ended.
@@ -164,6 +176,22 @@ impl Board {
         }
     }
 
+    /// This is all there is, in the one place that there is.
+    pub(super) fn saw(&mut self, place: &str, seen: Option<Seen>) {
+        match seen {
+            Some(seen) => self.put_map(place.into(), seen),
+            None => self.remove_map(place),
+        }
+        self.are_maps_listed = true;
+    }
+
+    /// What is in `place` cannot be seen.
+    pub(super) fn blind(&mut self, place: &str, why: String) {
+        if let Some(space) = self.spaces.get_mut(place) {
+            space.trouble = Some(Trouble::Failed(why));
+        }
+    }
+
     pub(super) fn maps(&self) -> usize {
         self.maps.len()
     }
@@ -247,6 +275,12 @@ impl Board {
             }
         }
         spread
+    }
+
+    /// One place that is behind, and what is in its way.
+    pub(super) fn example(&self) -> Option<(Box<str>, Trouble)> {
+        let behind = self.spaces.iter().filter(|(name, space)| space.is_enabled && !self.is_met(name));
+        behind.filter_map(|(name, space)| Some((name.clone(), space.trouble.clone()?))).next()
     }
 
     /// Whether it is known what is where.

@@ -4,15 +4,18 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Deserialize;
+use serde_json::{Map, Value, json};
 use signet_identity::Timestamp;
 use tokio::sync::Notify;
 
-use super::board::Board;
-use super::roots::Seen;
+use super::board::{Board, Spread};
+use super::form::{Form, Found};
+use super::roots::{Seen, Wanted};
+use crate::authority::Authority;
 use crate::kubernetes::api::Collection;
 use crate::kubernetes::watching::Watched;
 
-pub(super) const CORE: &str = "api/v1";
+const CORE: &str = "api/v1";
 
 /// A board that several tasks look at.
 #[derive(Clone)]
@@ -33,7 +36,7 @@ impl SharedBoard {
         self.board.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn change(&self, change: impl FnOnce(&mut Board)) {
+    pub(super) fn change(&self, change: impl FnOnce(&mut Board)) {
         change(&mut self.lock());
         self.bell.notify_one();
     }
@@ -126,57 +129,80 @@ struct ConfigMapMeta {
     annotations: BTreeMap<String, String>,
 }
 
-impl ConfigMap {
-    /// Which version of it this is; none for one that is not there.
-    pub(super) fn version(&self) -> Option<&str> {
-        Some(&*self.metadata.resource_version).filter(|version| !version.is_empty())
-    }
-}
+/// The key that Istio's proxies read.
+const KEY: &str = "root-cert.pem";
 
-/// How a ConfigMap holds roots.
+/// The label by which Istio knows what is its own.
+const LABEL: (&str, &str) = ("istio.io/config", "true");
+
+/// A ConfigMap in each namespace.
 #[derive(Debug, Clone)]
-pub(super) struct Shape {
+pub(super) struct MapForm {
     /// Its name in every namespace.
     pub(super) name: String,
-    /// The annotation that says which roots are ours, where control planes share.
     pub(super) claim: Option<String>,
 }
 
-/// The key that Istio's proxies read.
-pub(super) const KEY: &str = "root-cert.pem";
+impl Form for MapForm {
+    type Object = ConfigMap;
 
-/// The label by which Istio knows what is its own.
-pub(super) const LABEL: (&str, &str) = ("istio.io/config", "true");
+    const FIELDS: &'static [&'static str] = &["/f:data/f:root-cert.pem", "/f:metadata/f:labels/f:istio.io~1config"];
 
-impl Shape {
-    /// What is remembered of `map`. A missing label is as bad as missing roots.
-    pub(super) fn see(&self, map: &ConfigMap) -> Seen {
-        let is_labelled = map.metadata.labels.get(LABEL.0).is_some_and(|value| value == LABEL.1);
-        let value = self.value(map).filter(|_| is_labelled).unwrap_or_default();
-        Seen::new(value, self.claim.as_ref().map(|_| self.claimed(map)))
+    fn wanted(&self, authority: &Authority) -> Wanted {
+        Wanted::new(authority.roots_pem())
     }
 
-    pub(super) fn value<'a>(&self, map: &'a ConfigMap) -> Option<&'a str> {
-        map.data.get(KEY).map(String::as_str)
+    fn collection(&self, namespace: &str) -> Collection {
+        Collection::within(CORE, namespace, "configmaps")
     }
 
-    pub(super) fn claimed<'a>(&self, map: &'a ConfigMap) -> &'a str {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn claim(&self) -> Option<&str> {
+        self.claim.as_deref()
+    }
+
+    fn body(&self, mut metadata: Map<String, Value>, pem: &str) -> Value {
+        metadata.insert("labels".to_owned(), json!({ LABEL.0: LABEL.1 }));
+        json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": { KEY: pem } })
+    }
+
+    fn found<'a>(&self, map: &'a ConfigMap) -> Found<'a> {
         let claim = self.claim.as_ref().and_then(|claim| map.metadata.annotations.get(claim));
-        claim.map(String::as_str).unwrap_or_default()
+        Found {
+            version: Some(&*map.metadata.resource_version).filter(|version| !version.is_empty()),
+            value: map.data.get(KEY).map(String::as_str).unwrap_or_default(),
+            claim: claim.map(String::as_str).unwrap_or_default(),
+            is_whole: map.metadata.labels.get(LABEL.0).is_some_and(|value| value == LABEL.1),
+        }
+    }
+
+    fn names(&self, namespace: &str) -> String {
+        format!("namespace {namespace}")
+    }
+
+    fn remark(&self, spread: Spread, is_known: bool) -> String {
+        if !is_known {
+            return "namespaces and ConfigMaps have not been listed".to_owned();
+        }
+        let Spread { total, behind, refused } = spread;
+        format!("roots are not published in {behind} of {total} namespaces, in {refused} because of another manager")
     }
 }
 
 /// The ConfigMaps of one name in all namespaces.
 pub(super) struct ConfigMaps {
     pub(super) board: SharedBoard,
-    pub(super) shape: Shape,
+    pub(super) form: MapForm,
     pub(super) selector: String,
 }
 
 impl ConfigMaps {
-    pub(super) fn new(board: SharedBoard, shape: Shape) -> Self {
-        let selector = format!("metadata.name={}", shape.name);
-        Self { board, shape, selector }
+    pub(super) fn new(board: SharedBoard, form: MapForm) -> Self {
+        let selector = format!("metadata.name={}", form.name);
+        Self { board, form, selector }
     }
 }
 
@@ -197,7 +223,7 @@ impl Watched for ConfigMaps {
     }
 
     fn keep(&self, object: ConfigMap) -> Self::Kept {
-        let seen = self.shape.see(&object);
+        let seen = self.form.see(&object);
         (object.metadata.namespace, seen)
     }
 

@@ -58,6 +58,11 @@ struct Manager {
 }
 
 impl Policy {
+    /// The annotation that says which roots are ours, where control planes share.
+    pub(super) fn claim(&self) -> Option<String> {
+        self.share.then(|| format!("signet.dev/roots-of-{}", self.manager))
+    }
+
     /// What to do when fields of `object` that are wanted otherwise, given as JSON pointers into `fieldsV1`, belong to
     /// others. `was_ours`: whether the object is known to have been as wanted.
     pub(super) fn decide(&self, object: &Owned, fields: &[&str], was_ours: bool) -> Decision {

@@ -7,6 +7,8 @@ use signet_identity::Timestamp;
 use signet_kube_standin::{ApiServer, Effect, Objects, Options, config_map, namespace};
 use signet_runtime::{Health, ShutdownTrigger};
 use signet_testkit::{TempDir, TestCa};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::*;
 use crate::kubernetes::api::administrator;

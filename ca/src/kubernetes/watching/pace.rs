@@ -38,7 +38,7 @@ impl Default for Pace {
 }
 
 impl Pace {
-    pub(super) fn retry(&self) -> Backoff {
+    pub(in crate::kubernetes) fn retry(&self) -> Backoff {
         Backoff::new(self.retry_first, self.retry_max, JITTER)
     }
 

@@ -40,18 +40,18 @@ fn an_agent_that_does_not_acknowledge_is_waited_for_until_the_deadline() {
 fn acknowledgements_open_the_gate_only_once_the_root_is_published_everywhere_or_at_the_deadline() {
     let mut world = waiting(policy());
     world.agents(&[2, 2]);
-    world.watching = world.watching.clone().published(1);
+    world.watching = world.watching.clone().published("all namespaces", 1);
     world.pass(30 * HOUR);
     assert_eq!(world.phase(2), Phase::Published);
     let missing = world.rotation.missing(world.rotation.get(2).unwrap(), &world.policy, &world.watching);
     assert!(missing.unwrap().to_string().contains("it is not in all namespaces"));
-    world.watching = world.watching.clone().published(2);
+    world.watching = world.watching.clone().published("all namespaces", 2);
     world.pass(TICK);
     assert_eq!(world.phases(), "1:old 2:active");
 
     let mut world = waiting(policy());
     world.agents(&[2, 2]);
-    world.watching = world.watching.clone().published(1);
+    world.watching = world.watching.clone().published("all namespaces", 1);
     world.pass(48 * HOUR);
     assert_eq!(world.phases(), "1:old 2:active");
     assert!(world.told.iter().any(|(_, change)| *change == Change::RootKnown { why: Why::Deadline }));
