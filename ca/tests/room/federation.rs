@@ -30,7 +30,7 @@ fn publishing() -> Setup {
     minting().with("federation.listen", "'127.0.0.1:0'")
 }
 
-async fn published(lab: &Lab) -> SpiffeBundle {
+pub(crate) async fn published(lab: &Lab) -> SpiffeBundle {
     let answer = https::get(lab.addresses.bundle.unwrap(), &lab.roots_pem, "/").await;
     assert_eq!((answer.status, answer.header("content-type")), (200, Some("application/json")));
     SpiffeBundle::from_json("cluster.local".parse().unwrap(), answer.body.as_bytes()).unwrap()

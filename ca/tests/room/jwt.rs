@@ -25,7 +25,7 @@ pub(crate) fn minting() -> Setup {
         .with("oidc.listen", "'127.0.0.1:0'")
 }
 
-async fn send(
+pub(crate) async fn send(
     lab: &Lab,
     token: Option<&str>,
     audience: &[&str],
@@ -45,7 +45,7 @@ async fn mint(lab: &Lab, audience: &[&str], secs: i64) -> MintJwtResponse {
 }
 
 /// The keys as a verifier finds them who knows the issuer alone.
-async fn published_keys(lab: &Lab) -> JwkSet {
+pub(crate) async fn published_keys(lab: &Lab) -> JwkSet {
     let address = lab.addresses.oidc.unwrap();
     let discovery = https::get(address, &lab.roots_pem, "/mesh/.well-known/openid-configuration").await;
     assert_eq!((discovery.status, &discovery.json()["issuer"]), (200, &json!(ISSUER)));
@@ -56,7 +56,7 @@ async fn published_keys(lab: &Lab) -> JwkSet {
     JwkSet::from_json(keys.body.as_bytes()).unwrap()
 }
 
-fn verified(keys: &JwkSet, token: &str) -> Value {
+pub(crate) fn verified(keys: &JwkSet, token: &str) -> Value {
     serde_json::from_slice(&UnverifiedJws::parse(token).unwrap().verify(keys).unwrap()).unwrap()
 }
 

@@ -80,6 +80,8 @@ mod rules;
 #[cfg(test)]
 mod serving;
 #[cfg(test)]
+mod spread;
+#[cfg(test)]
 mod state_dir;
 #[cfg(test)]
 mod stopping;

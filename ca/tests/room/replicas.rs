@@ -12,6 +12,7 @@ use signet_testkit::TestCa;
 
 use crate::kubernetes::{cluster, setup, token};
 use crate::lab::{Lab, Setup, any_csr, certificates, eventually};
+use crate::{federation, jwt, rotation};
 
 const SECRET: &str = "istio-ca-secret";
 
@@ -25,7 +26,7 @@ pub(crate) fn entry(secret: &Value, name: &str) -> String {
 }
 
 /// A replica's settings.
-fn replica(cluster: &ApiServer) -> Setup {
+pub(crate) fn replica(cluster: &ApiServer) -> Setup {
     setup(cluster).with("authority.secret", &format!("{SECRET:?}"))
 }
 
@@ -34,7 +35,7 @@ async fn start(cluster: &ApiServer) -> Lab {
 }
 
 /// The roots are read from where they are kept.
-fn with_roots(mut lab: Lab, cluster: &ApiServer) -> Lab {
+pub(crate) fn with_roots(mut lab: Lab, cluster: &ApiServer) -> Lab {
     lab.roots_pem = entry(&kept(cluster), "root-cert.pem");
     lab
 }
@@ -110,6 +111,47 @@ async fn roots_without_their_key_stop_the_start() {
     let said = signet_runtime::tasks::chain(&error);
     assert!(matches!(error, StartError::Authority(_)) && said.contains("holds roots but"), "{said}");
     assert!(cluster.objects().get("secrets", "istio-system", SECRET).is_none());
+}
+
+#[tokio::test]
+async fn tokens_of_either_replica_are_verified_by_the_keys_of_the_other_and_their_bundles_are_the_same() {
+    let cluster = cluster().await;
+    let minting = |setup: Setup| {
+        // Where the control socket is; nothing else is kept there.
+        std::fs::create_dir_all(setup.path("state")).unwrap();
+        setup
+            .with("jwt.enabled", "true")
+            .with("jwt.issuer", "'https://tokens.example.org/mesh'")
+            .with("oidc.listen", "'127.0.0.1:0'")
+            .with("federation.listen", "'127.0.0.1:0'")
+    };
+    let first = with_roots(minting(replica(&cluster)).start().await, &cluster);
+    let second = with_roots(minting(replica(&cluster)).start().await, &cluster);
+    let labs = [&first, &second];
+    for lab in labs {
+        lab.wait_ready().await;
+    }
+    for minter in labs {
+        let minted = jwt::send(minter, Some(&token(&cluster)), &["reports"], 60).await.unwrap().into_inner();
+        for publisher in labs {
+            let claims = jwt::verified(&jwt::published_keys(publisher).await, &minted.token);
+            assert_eq!(claims["sub"], "spiffe://cluster.local/ns/shop/sa/web");
+        }
+    }
+    // With the roots it holds the token keys.
+    let same = async || federation::published(&first).await == federation::published(&second).await;
+    eventually("the bundles are the same", same).await;
+    assert_eq!(federation::published(&second).await.jwt_keys().len(), 2);
+
+    // A change of roots reaches both under one number.
+    rotation::did(&first, &["prepare"]).await;
+    eventually("both bundles have the new root", async || {
+        let bundle = federation::published(&second).await;
+        bundle.roots().len() == 2 && bundle == federation::published(&first).await
+    })
+    .await;
+    second.stop().await;
+    first.stop().await;
 }
 
 #[tokio::test]

@@ -57,7 +57,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 /// What `list` shows.
-async fn listed(lab: &Lab) -> Value {
+pub(crate) async fn listed(lab: &Lab) -> Value {
     let output = operator(lab, &["list", "-o", "json"]).await;
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
@@ -71,11 +71,11 @@ async fn phases(lab: &Lab) -> String {
     live.map(|found| format!("{}:{}", found["id"], found["phase"].as_str().unwrap())).collect::<Vec<_>>().join(" ")
 }
 
-async fn becomes(lab: &Lab, wanted: &str) {
+pub(crate) async fn becomes(lab: &Lab, wanted: &str) {
     eventually(&format!("the generations are {wanted}"), async || phases(lab).await == wanted).await;
 }
 
-async fn did(lab: &Lab, words: &[&str]) {
+pub(crate) async fn did(lab: &Lab, words: &[&str]) {
     let output = operator(lab, words).await;
     assert_eq!(output.status.code(), Some(0), "{words:?}: {}", text(&output.stderr));
 }
