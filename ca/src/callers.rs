@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use signet_runtime::{Health, HealthHandle};
+use signet_runtime::Health;
 use tokio::sync::watch;
 
 use crate::authenticate::{
@@ -14,6 +14,7 @@ use crate::authority::Authority;
 use crate::config::{CallersConfig, ClusterConfig};
 use crate::kubernetes::{ClusterView, IssuerDocuments, Knowledge, LiveObjects};
 use crate::metrics::Metrics;
+use crate::voice::{Crowd, Voice};
 
 /// What the connection to one cluster's API server offers.
 #[derive(Debug, Clone, Default)]
@@ -69,17 +70,23 @@ impl Callers {
         let mut keepers = Vec::new();
         // Without the keys of its own cluster a server is of no use; one that lacks another's still is.
         let own = Healths {
-            keys: config.primary.keys.is_some().then(|| health.part("issuer keys")),
-            reviews: (config.primary.rules.mode == TokenMode::Review).then(|| health.part("token reviews")),
+            keys: config.primary.keys.is_some().then(|| Voice::Own(health.part("issuer keys"))),
+            reviews: (config.primary.rules.mode == TokenMode::Review).then(|| Voice::Own(health.part("token reviews"))),
         };
         let primary = cluster(config.primary, &mut links, metrics, own, &mut keepers).await?;
+        let (keys, reviews) =
+            (Crowd::new(health.part("other issuers' keys")), Crowd::new(health.part("other clusters' token reviews")));
         let mut others = Vec::with_capacity(config.others.len());
         for other in config.others {
-            others.push(cluster(other, &mut links, metrics, Healths::default(), &mut keepers).await?);
+            let name = || other.rules.id.clone();
+            let reviews = (other.rules.mode == TokenMode::Review).then(|| reviews.of(name()));
+            let healths = Healths { keys: Some(keys.of(name())), reviews };
+            others.push(cluster(other, &mut links, metrics, healths, &mut keepers).await?);
         }
         let mut oidc = Vec::with_capacity(config.oidc.len());
         for issuer in config.oidc {
-            let (keeper, keys) = KeyKeeper::new(issuer.keys, issuer.refresh, metrics.clone(), None).await;
+            let voice = keys.of(issuer.told_by);
+            let (keeper, keys) = KeyKeeper::new(issuer.keys, issuer.refresh, metrics.clone(), voice).await;
             keepers.push(keeper);
             oidc.push(OidcIssuer::new(issuer.rules, keys));
         }
@@ -90,11 +97,10 @@ impl Callers {
     }
 }
 
-/// What is told of the means of a cluster without which a server is of no use.
-#[derive(Default)]
+/// Where it is told what a cluster lacks.
 struct Healths {
-    keys: Option<HealthHandle>,
-    reviews: Option<HealthHandle>,
+    keys: Option<Voice>,
+    reviews: Option<Voice>,
 }
 
 async fn cluster(
@@ -112,7 +118,7 @@ async fn cluster(
     let issuer = config.rules.tokens.issuer.clone();
     let api_server = documents.zip(issuer).map(|(documents, issuer)| JwksSource::ApiServer { documents, issuer });
     let source = config.keys.and_then(|keys| Some((keys.place.or(api_server)?, keys.refresh)));
-    if let Some((place, refresh)) = source {
+    if let Some(((place, refresh), health)) = source.zip(health) {
         let (keeper, keys) = KeyKeeper::new(place, refresh, metrics.clone(), health).await;
         keepers.push(keeper);
         means.keys = Some(keys);

@@ -38,4 +38,5 @@ mod service;
 pub mod serving;
 pub mod shared;
 pub mod trust_bundle;
+mod voice;
 pub mod web;

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use signet_identity::{JwsError, Namespace, Timestamp, TrustDomain, UnverifiedJws, WorkloadName, jws};
-use signet_runtime::HealthHandle;
 
 use super::caller::{AuthenticatorKind, Caller};
 use super::claims::{Claims, issuer};
@@ -15,6 +14,7 @@ use super::token::{TokenError, TokenRules};
 use super::verdicts::Refused;
 use crate::kubernetes::Knowledge;
 use crate::patterns::{NamePattern, any_matches};
+use crate::voice::Voice;
 
 /// How a cluster's tokens are proved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,7 +87,7 @@ pub struct ClusterMeans {
     /// Its live objects.
     pub knowledge: Option<Knowledge>,
     /// Told when reviews fail, where nobody is identified without them.
-    pub reviews_health: Option<HealthHandle>,
+    pub reviews_health: Option<Voice>,
 }
 
 /// Something that a cluster's mode needs is not there.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use signet_identity::{JwkSet, Timestamp, UnverifiedJws};
 use signet_runtime::tasks::chain;
-use signet_runtime::{Backoff, HealthHandle, Shutdown};
+use signet_runtime::{Backoff, Shutdown};
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
@@ -19,6 +19,7 @@ use super::claims::issued_at;
 pub use super::jwks_source::{FetchError, JwksSource};
 use super::token::CLOCK_SKEW_MAX;
 use crate::metrics::Metrics;
+use crate::voice::Voice;
 
 /// Least time between two refreshes that unknown key names asked for.
 const ASKED_INTERVAL_MIN: Duration = Duration::from_secs(10);
@@ -158,18 +159,13 @@ pub struct KeyKeeper {
     /// What the current set was read from.
     seen: Vec<u8>,
     metrics: Metrics,
-    health: Option<HealthHandle>,
+    health: Voice,
 }
 
 impl KeyKeeper {
     /// Both halves for `source`, read anew every `refresh`, a file at least every few seconds. A file is read at once.
-    /// `health` is told where the process is of no use without these keys.
-    pub async fn new(
-        source: JwksSource,
-        refresh: Duration,
-        metrics: Metrics,
-        health: Option<HealthHandle>,
-    ) -> (Self, IssuerKeys) {
+    /// `health` is told while there are none.
+    pub async fn new(source: JwksSource, refresh: Duration, metrics: Metrics, health: Voice) -> (Self, IssuerKeys) {
         let shared = Arc::new(Shared::default());
         let interval = if source.is_file() { refresh.min(FILE_INTERVAL_MAX) } else { refresh };
         let mut keeper = Self {
@@ -246,9 +242,7 @@ impl KeyKeeper {
         }
         self.failures = 0;
         self.next_at = Instant::now() + self.interval;
-        if let Some(health) = &self.health {
-            health.ready();
-        }
+        self.health.ready();
     }
 
     fn note_failure(&mut self, error: &FetchError) {
@@ -260,8 +254,8 @@ impl KeyKeeper {
         }
         self.next_at = Instant::now() + self.retry.wait(self.failures);
         self.failures = self.failures.saturating_add(1);
-        if let Some(health) = self.health.as_ref().filter(|_| self.shared.current.load().is_none()) {
-            health.not_ready("issuer's keys were never obtained");
+        if self.shared.current.load().is_none() {
+            self.health.lacking("issuer's keys were never obtained");
         }
     }
 }

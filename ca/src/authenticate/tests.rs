@@ -4,11 +4,13 @@ use std::fs;
 use std::time::Duration;
 
 use serde_json::Value;
+use signet_runtime::Health;
 use signet_testkit::temp_dir;
 
 use super::claims::Claims;
 use super::*;
 use crate::metrics::Metrics;
+use crate::voice::Voice;
 
 const RECORDED: &str = include_str!("../../tests/fixtures/kube-apiserver/service-account-token.json");
 
@@ -24,7 +26,8 @@ async fn identify(token: &str, now: Timestamp) -> Result<Caller, IdentifyError> 
     let path = dir.path().join("jwks.json");
     fs::write(&path, recorded()["jwks"].to_string()).unwrap();
     let hour = Duration::from_secs(3600);
-    let (_keeper, keys) = KeyKeeper::new(JwksSource::File(path), hour, Metrics::new(), None).await;
+    let (_keeper, keys) =
+        KeyKeeper::new(JwksSource::File(path), hour, Metrics::new(), Voice::Own(Health::new().part("keys"))).await;
     let issuer = Some("https://kubernetes.default.svc.cluster.local".to_owned());
     let rules = ClusterRules {
         id: "Kubernetes".to_owned(),

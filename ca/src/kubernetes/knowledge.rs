@@ -122,7 +122,7 @@ impl Knowledge {
         match &self.live {
             _ if arrived.is_some() => Ok(true),
             Some(live) => {
-                let pods = live.read(|objects| objects.pods_at(node, namespace, service_account)).await?;
+                let pods = live.read_for(node, |objects| objects.pods_at(node, namespace, service_account)).await?;
                 let is_there = |pod: &PodObject| {
                     *pod.namespace == *namespace
                         && *pod.service_account == *service_account

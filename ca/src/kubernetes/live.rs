@@ -3,10 +3,11 @@
 //! The seam only: who asks over HTTP is elsewhere. Bounded here in number and in time, because who makes us ask is a
 //! caller.
 
+use std::collections::HashMap;
 use std::fmt::Debug;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -15,6 +16,11 @@ use super::{AccountObject, PodObject};
 
 /// Most reads under way at once in one cluster.
 const READS_MAX: usize = 16;
+
+/// Most of them that node proxies ask for, all together and those of one node: what they ask for need not exist, so
+/// they could keep everybody else from asking.
+const PROXY_READS_MAX: usize = 12;
+const NODE_READS_MAX: usize = 4;
 
 /// How long a read may take, waiting for its turn included.
 const READ_DEADLINE: Duration = Duration::from_secs(3);
@@ -55,21 +61,73 @@ pub trait LiveObjects: Debug + Send + Sync {
 pub(super) struct BoundedReads {
     objects: Arc<dyn LiveObjects>,
     turns: Arc<Semaphore>,
+    proxy_turns: Arc<Semaphore>,
+    /// Turns of the nodes whose proxies ask now.
+    nodes: Arc<Mutex<HashMap<Box<str>, Arc<Semaphore>>>>,
 }
 
 impl BoundedReads {
     pub(super) fn new(objects: Arc<dyn LiveObjects>) -> Self {
-        Self { objects, turns: Arc::new(Semaphore::new(READS_MAX)) }
+        let [turns, proxy_turns] = [READS_MAX, PROXY_READS_MAX].map(|max| Arc::new(Semaphore::new(max)));
+        Self { objects, turns, proxy_turns, nodes: Arc::default() }
     }
 
     pub(super) async fn read<'a, T>(
         &'a self,
         question: impl FnOnce(&'a dyn LiveObjects) -> Answer<'a, T>,
     ) -> Result<T, LiveError> {
-        let asking = async {
-            let _turn = self.turns.acquire().await.map_err(|_| LiveError::Deadline)?;
-            question(&*self.objects).await
-        };
-        tokio::time::timeout(READ_DEADLINE, asking).await.unwrap_or(Err(LiveError::Deadline))
+        in_time(self.ask(question)).await
+    }
+
+    /// As [`BoundedReads::read`] for the proxy of `node`, which waits for its own turns only.
+    pub(super) async fn read_for<'a, T>(
+        &'a self,
+        node: &str,
+        question: impl FnOnce(&'a dyn LiveObjects) -> Answer<'a, T>,
+    ) -> Result<T, LiveError> {
+        let turns = self.nodes().entry(node.into()).or_insert_with(|| Arc::new(Semaphore::new(NODE_READS_MAX))).clone();
+        let asking = Asking { of: self, node, turns: Some(turns) };
+        in_time(async {
+            let turns = asking.turns.as_ref().ok_or(LiveError::Deadline)?;
+            let _own = turns.acquire().await.map_err(|_| LiveError::Deadline)?;
+            let _proxies = self.proxy_turns.acquire().await.map_err(|_| LiveError::Deadline)?;
+            self.ask(question).await
+        })
+        .await
+    }
+
+    async fn ask<'a, T>(&'a self, question: impl FnOnce(&'a dyn LiveObjects) -> Answer<'a, T>) -> Result<T, LiveError> {
+        let _turn = self.turns.acquire().await.map_err(|_| LiveError::Deadline)?;
+        question(&*self.objects).await
+    }
+
+    fn nodes(&self) -> MutexGuard<'_, HashMap<Box<str>, Arc<Semaphore>>> {
+        self.nodes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+async fn in_time<T>(asking: impl Future<Output = Result<T, LiveError>>) -> Result<T, LiveError> {
+    tokio::time::timeout(READ_DEADLINE, asking).await.unwrap_or(Err(LiveError::Deadline))
+}
+
+/// One question of a node's proxy. With the last one the node is forgotten, so no more of them are remembered than
+/// ask.
+struct Asking<'a> {
+    of: &'a BoundedReads,
+    node: &'a str,
+    turns: Option<Arc<Semaphore>>,
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        let mut nodes = self.of.nodes();
+        self.turns = None;
+        // New clones are made under the same lock.
+        if nodes.get(self.node).is_some_and(|turns| Arc::strong_count(turns) == 1) {
+            nodes.remove(self.node);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -141,11 +141,6 @@ impl<T: Named> ByName<T> {
         self.namespaces.get(namespace)?.get(name)
     }
 
-    /// All of one namespace.
-    pub(super) fn of_namespace(&self, namespace: &str) -> impl Iterator<Item = &Arc<T>> {
-        self.namespaces.get(namespace).into_iter().flat_map(HashMap::values)
-    }
-
     /// Puts `object` in its place; gives what was there.
     pub(super) fn insert(&mut self, object: &Arc<T>) -> Option<Arc<T>> {
         let (namespace, name) = object.key();
@@ -186,17 +181,22 @@ impl<T: Named> ByName<T> {
     }
 }
 
-/// Pods by name, and by the node they are on.
+/// The pods of one service account by their addresses in memory, which tell them apart and cost no names.
+type Together = HashMap<usize, Arc<PodObject>>;
+
+/// Pods by name, by the node they are on, and by their service account.
 #[derive(Debug)]
 pub(super) struct Pods {
     by_name: ByName<PodObject>,
     /// A kubelet runs a few hundred pods at most, so a list serves.
     by_node: HashMap<Box<str>, Vec<Arc<PodObject>>>,
+    /// By namespace and service account, of which one may have most pods there are.
+    by_account: HashMap<Box<str>, HashMap<Box<str>, Together>>,
 }
 
 impl Pods {
     pub(super) fn new(max: usize) -> Self {
-        Self { by_name: ByName::new(max), by_node: HashMap::new() }
+        Self { by_name: ByName::new(max), by_node: HashMap::new(), by_account: HashMap::new() }
     }
 
     pub(super) fn by_name(&self) -> &ByName<PodObject> {
@@ -207,13 +207,23 @@ impl Pods {
         self.by_node.get(node).map_or(&[], Vec::as_slice)
     }
 
+    pub(super) fn of_account(&self, namespace: &str, service_account: &str) -> impl Iterator<Item = &Arc<PodObject>> {
+        let together = self.by_account.get(namespace).and_then(|accounts| accounts.get(service_account));
+        together.into_iter().flat_map(HashMap::values)
+    }
+
     pub(super) fn insert(&mut self, pod: &Arc<PodObject>) {
         if let Some(replaced) = self.by_name.insert(pod) {
             self.leave_node(&replaced);
+            self.leave_account(&replaced);
         }
         let (namespace, name) = pod.key();
-        let is_kept = self.by_name.get(namespace, name).is_some();
-        if let Some(node) = pod.node.as_deref().filter(|_| is_kept) {
+        if self.by_name.get(namespace, name).is_none() {
+            return;
+        }
+        let accounts = self.by_account.entry(namespace.into()).or_default();
+        accounts.entry(pod.service_account.clone()).or_default().insert(Arc::as_ptr(pod).addr(), pod.clone());
+        if let Some(node) = pod.node.as_deref() {
             match self.by_node.get_mut(node) {
                 Some(there) => there.push(pod.clone()),
                 None => {
@@ -226,6 +236,19 @@ impl Pods {
     pub(super) fn remove(&mut self, namespace: &str, name: &str) {
         if let Some(removed) = self.by_name.remove(namespace, name) {
             self.leave_node(&removed);
+            self.leave_account(&removed);
+        }
+    }
+
+    fn leave_account(&mut self, pod: &Arc<PodObject>) {
+        let Some(accounts) = self.by_account.get_mut(&pod.namespace) else { return };
+        let Some(together) = accounts.get_mut(&pod.service_account) else { return };
+        together.remove(&Arc::as_ptr(pod).addr());
+        if together.is_empty() {
+            accounts.remove(&pod.service_account);
+        }
+        if accounts.is_empty() {
+            self.by_account.remove(&pod.namespace);
         }
     }
 

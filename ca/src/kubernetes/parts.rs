@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use signet_identity::KeyError;
-use signet_runtime::{Clock, Health, HealthHandle, Shutdown, Tasks};
+use signet_runtime::{Clock, Health, Shutdown, Tasks};
 use tokio::sync::watch;
 
 use super::api::{ApiClient, ConnectError};
@@ -16,6 +16,7 @@ use crate::authority::{Authority, Overview};
 use crate::callers::{ClusterLink, ClusterLinks};
 use crate::config::{CallersConfig, ClusterConfig};
 use crate::metrics::Metrics;
+use crate::voice::{Crowd, Voice};
 
 /// How long a request to another cluster may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
@@ -69,16 +70,17 @@ impl Parts {
         around: Surroundings<'_>,
     ) -> Result<Self, KubernetesError> {
         let mut parts = Self::default();
+        let others = Crowd::new(around.health.part("other clusters' objects"));
         for other in &callers.others {
             if let Some(connection) = &other.connection {
                 let client = ApiClient::new(connection, REQUEST_TIMEOUT).await?;
-                parts.link(&client, other, None, &around);
+                parts.link(&client, other, others.of(other.rules.id.clone()), &around);
             }
         }
         if let Some(home) = home {
             // Without the objects of its own cluster a server is of no use; one that lacks another's still is.
-            let own = around.health.part("cluster objects");
-            parts.link(&home.client, &callers.primary, Some(own), &around);
+            let own = Voice::Own(around.health.part("cluster objects"));
+            parts.link(&home.client, &callers.primary, own, &around);
             parts.publish(home, &callers.primary.rules.id, around);
         }
         Ok(parts)
@@ -118,19 +120,10 @@ impl Parts {
         }
     }
 
-    fn link(
-        &mut self,
-        client: &ApiClient,
-        cluster: &ClusterConfig,
-        health: Option<HealthHandle>,
-        around: &Surroundings<'_>,
-    ) {
+    fn link(&mut self, client: &ApiClient, cluster: &ClusterConfig, health: Voice, around: &Surroundings<'_>) {
         let (id, told) = (&cluster.rules.id, around.metrics.kubernetes());
-        let (view, mut watches) = watch_views(client, id, around.clock, Pace::default(), told);
-        if let Some(health) = health {
-            watches = watches.told_by(health, view.clone(), around.clock.clone(), cluster.stale_after);
-        }
-        self.watches.push(watches);
+        let (view, watches) = watch_views(client, id, around.clock, Pace::default(), told);
+        self.watches.push(watches.told_by(health, view.clone(), around.clock.clone(), cluster.stale_after));
         let shared = Arc::new(client.clone());
         let link = ClusterLink {
             view: Some(view),

@@ -207,11 +207,10 @@ impl ClusterView {
         self.shared.read().accounts.get(namespace, name).cloned()
     }
 
-    /// Whether a pod of a service account is there for which `suits` holds. Looks at all pods of the namespace.
+    /// Whether a pod of a service account is there for which `suits` holds. Looks at its pods and at no others.
     pub fn has_pod_of(&self, namespace: &str, service_account: &str, suits: impl Fn(&PodObject) -> bool) -> bool {
         let state = self.shared.read();
-        let mut there = state.pods.by_name().of_namespace(namespace);
-        there.any(|pod| *pod.service_account == *service_account && suits(pod))
+        state.pods.of_account(namespace, service_account).any(|pod| suits(pod))
     }
 
     /// As [`ClusterView::account`] for one that `suits`; waits up to `wait` for one that the watch has not brought yet.

@@ -6,7 +6,7 @@ use signet_identity::{PrivateKey, TrustBundle, TrustDomain};
 use signet_testkit::{TestCa, TokenIssuer, istio_layout, knobs};
 use tonic::Code;
 
-use crate::lab::{HOUR, Issued, Lab, Setup, certificates, csr_of, now, request};
+use crate::lab::{HOUR, Issued, Lab, Setup, certificates, csr_of, eventually, now, request};
 use crate::watcher::Watcher;
 
 /// A server for its own cluster and for `west`, and the issuer of `west`.
@@ -101,6 +101,36 @@ async fn an_intermediate_that_is_bound_to_one_trust_domain_signs_for_no_other() 
     assert!(ask(&lab, &lab.setup.issuer, "shop", None).await.is_ok());
     assert_eq!(ask(&lab, &west, "shop", Some("west")).await, Err(Code::Internal));
     assert_eq!(lab.metric("signet_ca_refusals_total{reason=\"issuer_trust_domain\"}").await, 1);
+}
+
+#[tokio::test]
+async fn what_another_cluster_lacks_is_told_by_readiness_and_takes_nobody_out_of_service() {
+    let (setup, _west) = with_west(Setup::new());
+    let lab = setup.start().await;
+    lab.wait_ready().await;
+    assert_eq!(lab.get("/healthz/ready").await.1, "ready\n");
+    let (setup, _west) = with_west(Setup::new());
+    fs::remove_file(setup.path("west.json")).unwrap_or_default();
+    let kubeconfig = setup.path("west.kubeconfig");
+    // Nobody answers there.
+    let text = "apiVersion: v1\nkind: Config\ncurrent-context: west\n\
+        clusters: [{ name: west, cluster: { server: 'http://127.0.0.1:9' } }]\n\
+        users: [{ name: west, user: {} }]\n\
+        contexts: [{ name: west, context: { cluster: west, user: west } }]\n";
+    fs::write(&kubeconfig, text).unwrap();
+    let table = format!(
+        "[{{ id = 'west', issuer = 'https://west.example', kubeconfig = {:?} }}]",
+        kubeconfig.to_str().unwrap()
+    );
+    let lab = setup.with("clusters", &table).start().await;
+    eventually("readiness tells", async || {
+        let (status, told) = lab.get("/healthz/ready").await;
+        status == 200
+            && told.contains("other clusters' objects: `west`: the cluster's objects have not been listed yet")
+            && told.contains("other issuers' keys: `west`: issuer's keys were never obtained")
+    })
+    .await;
+    assert!(ask(&lab, &lab.setup.issuer, "shop", None).await.is_ok());
 }
 
 #[test]

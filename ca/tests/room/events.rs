@@ -14,8 +14,12 @@ const POD: &str = "signet-ca-0";
 
 /// A server in its own pod.
 async fn start(cluster: &ApiServer) -> Lab {
-    cluster.objects().create(&pod("istio-system", POD, "signet-ca", "node-1"));
-    let lab = setup(cluster).with("kubernetes.replica", &format!("{POD:?}")).start().await;
+    start_in(cluster, POD).await
+}
+
+async fn start_in(cluster: &ApiServer, name: &str) -> Lab {
+    cluster.objects().create(&pod("istio-system", name, "signet-ca", "node-1"));
+    let lab = setup(cluster).with("kubernetes.replica", &format!("{name:?}")).start().await;
     lab.wait_ready().await;
     lab
 }
@@ -57,6 +61,18 @@ async fn steps_of_rotation_and_bursts_of_refusals_are_events_about_the_replicas_
     assert_eq!(told["type"], "Warning");
     assert!(told["note"].as_str().unwrap().contains("requests were refused within a minute"), "{told}");
     assert!(lab.metric("signet_ca_events_total{result=\"sent\"}").await >= 2);
+    lab.stop().await;
+}
+
+#[tokio::test]
+async fn a_pod_with_the_longest_name_has_events_too() {
+    let cluster = cluster().await;
+    let name = format!("signet-ca-{}", "x".repeat(243));
+    let lab = start_in(&cluster, &name).await;
+    assert_eq!(operator(&lab, &["prepare"]).await.status.code(), Some(0));
+    let told = event(&cluster, "RootPublished").await;
+    assert_eq!(told["regarding"]["name"], name.as_str());
+    assert_eq!(told["reportingInstance"].as_str().map(str::len), Some(128));
     lab.stop().await;
 }
 

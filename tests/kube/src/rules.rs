@@ -10,6 +10,8 @@ use crate::status::Failure;
 
 /// Most bytes in a ConfigMap or Secret.
 const DATA_MAX_BYTES: usize = 1024 * 1024;
+/// Longest `reportingInstance` of an event.
+const INSTANCE_MAX_BYTES: usize = 128;
 const PEM_MAX_BYTES: usize = 1024 * 1024;
 
 /// Defaults of the kind, which count as set by whoever creates the object.
@@ -76,6 +78,14 @@ pub(crate) fn check(kind: &Kind, old: Option<&Value>, object: &Value) -> Result<
             }
             _ => Ok(()),
         },
+        "Event" => {
+            let instance = object["reportingInstance"].as_str().unwrap_or_default();
+            if instance.len() > INSTANCE_MAX_BYTES {
+                let why = format!("Invalid value: \"\": can have at most {INSTANCE_MAX_BYTES} characters");
+                return Err(Failure::invalid(kind, name, "reportingInstance", &why));
+            }
+            Ok(())
+        }
         "ClusterTrustBundle" => check_trust_bundle(name, old, object),
         _ => Ok(()),
     }

@@ -30,7 +30,7 @@ impl Watched {
             fs::write(&path, content).unwrap();
         }
         let source = JwksSource::File(path);
-        let (keeper, keys) = KeyKeeper::new(source, refresh, metrics.clone(), Some(health.part("keys"))).await;
+        let (keeper, keys) = KeyKeeper::new(source, refresh, metrics.clone(), Voice::Own(health.part("keys"))).await;
         let (trigger, shutdown) = Shutdown::new();
         let mut running = JoinSet::new();
         running.spawn(keeper.run(shutdown));

@@ -19,10 +19,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use signet_identity::Timestamp;
-use signet_runtime::HealthHandle;
 use tokio::sync::Semaphore;
 
 use super::verdicts::{ACCEPTED_MAX, Memory, Refused, TokenHash};
+use crate::voice::Voice;
 use outage::Outage;
 use rate::Rate;
 
@@ -112,7 +112,7 @@ pub(super) struct Reviewer {
 }
 
 impl Reviewer {
-    pub(super) fn new(reviews: Arc<dyn TokenReviews>, per_second: u32, health: Option<HealthHandle>) -> Self {
+    pub(super) fn new(reviews: Arc<dyn TokenReviews>, per_second: u32, health: Option<Voice>) -> Self {
         Self {
             reviews,
             turns: Semaphore::new(REVIEWS_MAX),

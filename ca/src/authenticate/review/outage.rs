@@ -2,9 +2,8 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use signet_runtime::HealthHandle;
-
 use super::ReviewError;
+use crate::voice::Voice;
 
 /// Failures in a row after which they are no accidents any more.
 const FAILURES_MIN: u32 = 5;
@@ -12,11 +11,11 @@ const FAILURES_MIN: u32 = 5;
 #[derive(Debug)]
 pub(super) struct Outage {
     failures: Mutex<u32>,
-    health: Option<HealthHandle>,
+    health: Option<Voice>,
 }
 
 impl Outage {
-    pub(super) fn new(health: Option<HealthHandle>) -> Self {
+    pub(super) fn new(health: Option<Voice>) -> Self {
         if let Some(health) = &health {
             health.ready();
         }

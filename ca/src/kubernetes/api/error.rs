@@ -35,6 +35,12 @@ pub enum ApiError {
         /// The bound.
         max: usize,
     },
+    /// A list had more pages than are taken in.
+    #[error("API server's list has more than {max} pages")]
+    TooManyPages {
+        /// The bound.
+        max: usize,
+    },
     /// It said something else than expected.
     #[error("API server's answer cannot be read at {0}")]
     Malformed(String),

@@ -38,6 +38,9 @@ const ONE_MORE_AFTER: Duration = Duration::from_secs(60);
 /// Most bytes of a pod's name that go into an event's; the name of an object has 253.
 const PREFIX_MAX_BYTES: usize = 200;
 
+/// Most bytes of `reportingInstance`.
+const INSTANCE_MAX_BYTES: usize = 128;
+
 /// Whom events are about.
 #[derive(Debug, Clone)]
 pub(super) struct Replica {
@@ -151,14 +154,16 @@ impl Announcer {
         let Replica { namespace, name } = &self.replica;
         let pod = self.watched.view.as_ref().and_then(|view| view.pod(namespace, name));
         let uid = pod.map(|pod| pod.uid.to_string());
-        let prefix = name.get(..PREFIX_MAX_BYTES).unwrap_or(name).trim_end_matches(['-', '.']);
+        // Names of objects are ASCII.
+        let cut = |max| name.get(..max).unwrap_or(name).trim_end_matches(['-', '.']);
+        let prefix = cut(PREFIX_MAX_BYTES);
         let event = json!({
             "apiVersion": "events.k8s.io/v1",
             "kind": "Event",
             "metadata": { "name": format!("{prefix}.{:016x}", fastrand::u64(..)), "namespace": namespace },
             "eventTime": micro_time(self.watched.clock.now()),
             "reportingController": CONTROLLER,
-            "reportingInstance": name,
+            "reportingInstance": cut(INSTANCE_MAX_BYTES),
             "type": if happening.is_warning { "Warning" } else { "Normal" },
             "reason": happening.reason,
             "action": happening.action,

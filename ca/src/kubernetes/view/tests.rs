@@ -62,6 +62,32 @@ fn objects_are_found_by_name_and_pods_by_their_place() {
 }
 
 #[test]
+fn pods_of_a_service_account_are_found_among_themselves() {
+    let (writer, view) = synced();
+    let looked = std::cell::Cell::new(0);
+    let has = |account: &str, uid: &str| {
+        looked.set(0);
+        view.has_pod_of("shop", account, |pod| {
+            looked.set(looked.get() + 1);
+            *pod.uid == *uid
+        })
+    };
+    for number in 0..1000 {
+        writer.apply_pod(PodObject { service_account: "batch".into(), ..pod(&format!("job-{number}"), "j", "node-1") });
+    }
+    assert!(has("web", "p-1") && !has("web", "p-2"));
+    assert_eq!(looked.get(), 1, "others' pods are not looked at");
+    assert!(has("batch", "j") && !has("batch", "p-1") && !has("none", "j"));
+    assert_eq!(view.pod("bank", "web-1"), None);
+
+    writer.apply_pod(PodObject { service_account: "other".into(), ..pod("web-1", "p-2", "node-1") });
+    assert!(!has("web", "p-1") && has("other", "p-2"), "a pod that was made anew is its new account's");
+    (0..1000).for_each(|number| writer.delete_pod("shop", &format!("job-{number}")));
+    writer.delete_pod("shop", "web-1");
+    assert!(!has("batch", "j") && !has("other", "p-2"));
+}
+
+#[test]
 fn a_new_list_forgets_what_it_does_not_name() {
     let (writer, view) = synced();
     writer.replace_pods([pod("web-2", "p-2", ""), pod("web-3", "p-3", "node-1")], THEN);

@@ -149,7 +149,7 @@ impl<W: Watched> Follower<W> {
             }
             next = Some(page.metadata.next);
         }
-        Err(ApiError::TooLarge { max: PAGES_MAX })
+        Err(ApiError::TooManyPages { max: PAGES_MAX })
     }
 
     /// The next page, of as many objects as fit; more are tried again for each that did.

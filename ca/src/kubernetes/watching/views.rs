@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use signet_identity::Timestamp;
-use signet_runtime::{Clock, HealthHandle, Shutdown};
+use signet_runtime::{Clock, Shutdown};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -14,6 +14,7 @@ use super::{Follower, Pace, Watched};
 use crate::kubernetes::api::{ApiClient, Collection};
 use crate::kubernetes::{AccountObject, ClusterView, ClusterViewWriter, Freshness, PodObject, PodPhase};
 use crate::metrics::KubernetesMetrics;
+use crate::voice::Voice;
 
 const CORE: &str = "api/v1";
 
@@ -224,7 +225,7 @@ pub fn watch_views(
 impl Watches {
     /// Says in readiness what the view is worth, when knowledge may be `stale_after` old.
     #[must_use]
-    pub fn told_by(mut self, health: HealthHandle, view: ClusterView, clock: Clock, stale_after: Duration) -> Self {
+    pub(crate) fn told_by(mut self, health: Voice, view: ClusterView, clock: Clock, stale_after: Duration) -> Self {
         self.teller = Some(Teller { health, view, clock, stale_after });
         self
     }
@@ -251,7 +252,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Without objects no token can be accepted; with old ones many still can.
 struct Teller {
-    health: HealthHandle,
+    health: Voice,
     view: ClusterView,
     clock: Clock,
     stale_after: Duration,
@@ -262,9 +263,9 @@ impl Teller {
         loop {
             let now = Timestamp::from(self.clock.now());
             match self.view.freshness(now, self.stale_after) {
-                Freshness::Unsynced => self.health.not_ready("the cluster's objects have not been listed yet"),
+                Freshness::Unsynced => self.health.lacking("the cluster's objects have not been listed yet"),
                 Freshness::Stale { age } => {
-                    self.health.not_ready(format!("the cluster was last heard of {} s ago", age.as_secs()));
+                    self.health.lacking(format!("the cluster was last heard of {} s ago", age.as_secs()));
                 }
                 Freshness::Incomplete => self.health.degraded("the cluster has more objects than can be known"),
                 Freshness::Fresh => self.health.ready(),
