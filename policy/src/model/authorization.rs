@@ -202,6 +202,11 @@ impl Field {
         matches!(self, Self::RequestPrincipal | Self::Host | Self::Method | Self::Path | Self::Header | Self::Claim)
     }
 
+    /// Whether the attribute comes from a token.
+    pub fn needs_token(self) -> bool {
+        matches!(self, Self::RequestPrincipal | Self::Claim)
+    }
+
     /// Whether the attribute speaks of the request's target, so that it stands among Envoy's permissions.
     pub fn is_permission(self) -> bool {
         use Field::{DestinationIp, DestinationPort, Host, Metadata, Method, Path, Sni};

@@ -15,6 +15,11 @@ pub struct Cidr {
 }
 
 impl Cidr {
+    /// The block of the first `prefix` bits of an address; `None` when the address has not that many.
+    pub fn new(address: IpAddr, prefix: u8) -> Option<Self> {
+        (prefix <= bits_of(address)).then_some(Self { address, prefix })
+    }
+
     /// The address as it was written.
     pub fn address(self) -> IpAddr {
         self.address
