@@ -1,6 +1,7 @@
 //! One module for each kind of fixture: how its cases are read, and what is asked of the engine.
 
 mod path_table;
+mod rbac;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -24,14 +25,15 @@ pub(crate) enum Outcome {
 pub(crate) fn run(
     kind: &str,
     folder: &Path,
-    _defaults: &Value,
-    _facts: &BTreeMap<String, Value>,
+    defaults: &Value,
+    facts: &BTreeMap<String, Value>,
     case: &Value,
 ) -> Outcome {
     if case.get("skip").and_then(Value::as_bool) == Some(true) {
         return Outcome::Skipped(case.get("why").and_then(Value::as_str).unwrap_or("no reason given").to_owned());
     }
     match kind {
+        "policy-to-envoy-rbac" => rbac::run(folder, defaults, facts, case),
         "path-rewrite-table" => path_table::run(folder, case),
         _ => Outcome::UnknownKind,
     }
