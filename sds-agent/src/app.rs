@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use signet_runtime::{Admin, Clock, Health, Shutdown, TaskError, Tasks};
@@ -10,6 +11,7 @@ use crate::ca_client::CaClient;
 use crate::config::Config;
 use crate::files::FileWriter;
 use crate::metrics::Metrics;
+use crate::roots::{self, RootsWatcher};
 use crate::rotation::Policy;
 use crate::rotator::Rotator;
 use crate::sds::{BindError, SdsListener, server};
@@ -59,13 +61,18 @@ impl Agent {
         let mut tasks = Tasks::new();
         tasks.start("admin", admin.serve(health.clone(), metrics.registry(&clock), shutdown.clone()));
         tasks.start("sds", server::serve(listener, reader.clone(), metrics.clone(), shutdown.clone()));
+        let ca = Arc::new(CaClient::new(config, clock.clone(), metrics.clone()));
+        let (teller, listener) = roots::channel();
+        let (domain, part) = (config.identity.trust_domain.clone(), health.part("roots"));
+        let watcher =
+            RootsWatcher::new(ca.clone(), domain, teller, reader.clone(), clock.clone(), part, metrics.clone());
+        tasks.start("roots", watcher.run(shutdown.clone()));
         if let Some(dir) = config.output_dir.clone() {
             let files = FileWriter::new(dir, reader, clock.clone(), health.part("files"), metrics.clone());
             tasks.start("files", files.run(shutdown.clone()));
         }
-        let ca = CaClient::new(config, clock.clone(), metrics.clone());
         let policy = Policy { ratio: config.identity.renew_ratio, jitter: config.identity.renew_jitter };
-        let rotator = Rotator::new(ca, writer, clock, health.part("identity"), metrics);
+        let rotator = Rotator::new(ca, writer, listener, clock, health.part("identity"), metrics);
         tasks.start("rotator", rotator.run(policy, shutdown.clone()));
         Ok(Self { tasks, shutdown, admin_address })
     }

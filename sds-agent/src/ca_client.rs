@@ -7,12 +7,11 @@
 
 use std::time::Duration;
 
-use signet_identity::{KeyError, PrivateKey, SpiffeId, Timestamp, WorkloadName, csr};
+use signet_identity::{PrivateKey, SpiffeId, Timestamp, WorkloadName, csr};
 use signet_proto::istio_ca::IstioCertificateRequest;
 use signet_proto::istio_ca::istio_certificate_service_client::IstioCertificateServiceClient;
 use signet_runtime::{Backoff, Clock};
 use tokio::time::{Instant, sleep, timeout};
-use tonic::Code;
 use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 
 use crate::config::{CaConfig, Config, IdentityConfig, TokenConfig};
@@ -20,9 +19,12 @@ use crate::metrics::Metrics;
 use crate::token::{Token, TokenError};
 
 mod channel;
+mod error;
+mod roots;
 mod verify;
 
 pub use channel::{ChannelError, RootsError};
+pub use error::RequestError;
 pub use verify::{AnswerError, Issued};
 
 /// Calls made for one request before it is given up.
@@ -39,87 +41,6 @@ const RETRY_JITTER: f64 = 0.1;
 
 /// Largest answer read, in bytes: a full trust bundle and a chain.
 const ANSWER_MAX_BYTES: usize = 2 * 1024 * 1024;
-
-/// Longest message of the CA that goes into an error, in characters.
-const TOLD_MAX_CHARS: usize = 200;
-
-/// Why no identity came back.
-#[derive(Debug, thiserror::Error)]
-pub enum RequestError {
-    /// There is no usable token.
-    #[error(transparent)]
-    Token(#[from] TokenError),
-    /// The token is another workload's.
-    #[error("token belongs to `{found}`, but `{wanted}` is configured")]
-    OtherWorkload {
-        /// Whose it is.
-        found: WorkloadName,
-        /// Whose it should be.
-        wanted: WorkloadName,
-    },
-    /// Nothing says whose identity is wanted.
-    #[error("token names no service account and none is configured")]
-    NoWorkload,
-    /// The CA's roots are unusable.
-    #[error(transparent)]
-    Roots(#[from] RootsError),
-    /// The CA could not be reached or its certificate is not trusted.
-    #[error(transparent)]
-    Channel(#[from] ChannelError),
-    /// The call took too long.
-    #[error("the CA did not answer within {deadline:?}")]
-    Deadline {
-        /// The time it had.
-        deadline: Duration,
-    },
-    /// The CA said no.
-    #[error("the CA answered {code:?}: {message}")]
-    Refused {
-        /// Its code.
-        code: Code,
-        /// Its words, cut short.
-        message: String,
-    },
-    /// The key could not sign the request.
-    #[error("certificate request could not be made")]
-    Key(#[from] KeyError),
-    /// The answer is not what was asked for.
-    #[error("the CA's answer was refused")]
-    Answer(#[from] AnswerError),
-}
-
-impl RequestError {
-    /// The error's name in metrics.
-    pub fn reason(&self) -> &'static str {
-        match self {
-            Self::Token(error) => error.reason(),
-            Self::OtherWorkload { .. } | Self::NoWorkload => "token_workload",
-            Self::Roots(_) => "ca_roots",
-            Self::Channel(_) => "ca_unreachable",
-            Self::Deadline { .. } => "ca_deadline",
-            Self::Refused { code, .. } => code_name(*code),
-            Self::Key(_) => "key",
-            Self::Answer(error) => error.reason(),
-        }
-    }
-
-    /// Whether the same call may well succeed a moment later.
-    fn is_transient(&self) -> bool {
-        match self {
-            Self::Channel(_) | Self::Deadline { .. } => true,
-            Self::Refused { code, .. } => matches!(
-                code,
-                Code::Cancelled
-                    | Code::DeadlineExceeded
-                    | Code::ResourceExhausted
-                    | Code::Aborted
-                    | Code::Internal
-                    | Code::Unavailable
-            ),
-            _ => false,
-        }
-    }
-}
 
 /// Asks one CA for one workload's identity.
 #[derive(Debug)]
@@ -196,10 +117,7 @@ impl CaClient {
     ) -> Result<Vec<String>, RequestError> {
         let channel = channel::connect(&self.ca, roots).await?;
         let mut client = IstioCertificateServiceClient::new(channel).max_decoding_message_size(ANSWER_MAX_BYTES);
-        let answer = client.create_certificate(request).await.map_err(|status| RequestError::Refused {
-            code: status.code(),
-            message: status.message().escape_debug().take(TOLD_MAX_CHARS).collect(),
-        })?;
+        let answer = client.create_certificate(request).await.map_err(|status| RequestError::refused(&status))?;
         Ok(answer.into_inner().cert_chain)
     }
 
@@ -248,27 +166,5 @@ impl CaClient {
 
     fn now(&self) -> Timestamp {
         self.clock.now().into()
-    }
-}
-
-fn code_name(code: Code) -> &'static str {
-    match code {
-        Code::Ok => "ok",
-        Code::Cancelled => "cancelled",
-        Code::Unknown => "unknown",
-        Code::InvalidArgument => "invalid_argument",
-        Code::DeadlineExceeded => "deadline_exceeded",
-        Code::NotFound => "not_found",
-        Code::AlreadyExists => "already_exists",
-        Code::PermissionDenied => "permission_denied",
-        Code::ResourceExhausted => "resource_exhausted",
-        Code::FailedPrecondition => "failed_precondition",
-        Code::Aborted => "aborted",
-        Code::OutOfRange => "out_of_range",
-        Code::Unimplemented => "unimplemented",
-        Code::Internal => "internal",
-        Code::Unavailable => "unavailable",
-        Code::DataLoss => "data_loss",
-        Code::Unauthenticated => "unauthenticated",
     }
 }

@@ -9,6 +9,7 @@ pub mod ca_client;
 pub mod config;
 pub mod files;
 pub mod metrics;
+pub mod roots;
 pub mod rotation;
 pub mod rotator;
 pub mod sds;

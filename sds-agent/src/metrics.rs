@@ -21,6 +21,7 @@ use crate::sds::subscription::Reason as SendReason;
 
 mod expiry;
 mod labels;
+mod roots;
 
 use expiry::Expiry;
 use labels::{
@@ -65,6 +66,7 @@ struct All {
     peers_denied: Family<Reason, Counter>,
     file_writes: Family<Outcome, Counter>,
     expiry: Expiry,
+    roots: roots::Roots,
 }
 
 impl Default for All {
@@ -91,6 +93,7 @@ impl Default for All {
             peers_denied: Family::default(),
             file_writes: Family::default(),
             expiry: Expiry::default(),
+            roots: roots::Roots::default(),
         }
     }
 }
@@ -158,6 +161,7 @@ impl Metrics {
         to.register("renewal_attempts", "Requests for an identity", all.renewals.clone());
         to.register("ca_request_duration_seconds", "Time of one call to the CA", all.ca_seconds.clone());
         to.register("trust_bundle_certs", "Roots handed out", all.bundle_certificates.clone());
+        all.roots.register(to);
         to.register("token_expiry_seconds", "End of the token, Unix time", all.token_expiry.clone());
         to.register("sds_streams", "Open streams", all.streams.clone());
         to.register("sds_pushes", "Secrets sent", all.pushes.clone());
@@ -198,6 +202,11 @@ impl Metrics {
         let not_after = svid.lifetime().not_after();
         self.all.expiry.set("default", not_after);
         self.all.not_after.get_or_create(&Resource { resource: "default" }).set(not_after.unix_secs());
+        self.roots_published(bundle);
+    }
+
+    /// These roots are now served.
+    pub fn roots_published(&self, bundle: &TrustBundle) {
         let earliest = bundle.roots().iter().map(|root| root.lifetime().not_after()).min();
         if let Some(earliest) = earliest {
             self.all.not_after.get_or_create(&Resource { resource: "ROOTCA" }).set(earliest.unix_secs());

@@ -243,6 +243,17 @@ impl Rotation {
         due.min(end).clamp(CHECK_WAIT_MIN, CHECK_WAIT_MAX)
     }
 
+    /// The identity must be replaced before its time: the next request is due at a random moment within `spread` from
+    /// `earliest` on, unless it is due before that anyway.
+    pub fn hasten(&mut self, earliest: Duration, spread: Duration, now: Moment) {
+        let sooner = now.plus(earliest.saturating_add(spread.mul_f64(self.rng.f64())));
+        if let Work::Waiting { due } = &mut self.work
+            && sooner.soonest(now) < due.soonest(now)
+        {
+            *due = sooner;
+        }
+    }
+
     /// What can be served.
     pub fn state(&self) -> State {
         self.state

@@ -1,5 +1,6 @@
 //! The task that owns one identity's schedule: waits, feeds the rotation, performs what it says.
 //!
+//! It alone publishes: identities with the roots that belong to them, and roots that the CA tells in between.
 //! Decides nothing about time; that is the rotation's business. One key serves all requests of one rotation and is
 //! replaced by a fresh one for the next.
 
@@ -17,8 +18,13 @@ use tokio::time::sleep;
 
 use crate::ca_client::{CaClient, Issued, RequestError};
 use crate::metrics::Metrics;
+use crate::roots::{RootsListener, Told};
 use crate::rotation::{Effect, Event, Moment, Policy, Rotation, Standing};
 use crate::secrets::SecretWriter;
+
+/// Least wait before an identity is replaced that was condemned as it came: it has a spare life only when the CA's
+/// replicas agree again.
+const CONDEMNED_AT_BIRTH_WAIT: Duration = Duration::from_secs(60);
 
 type Answer = Result<Issued, RequestError>;
 type Request = Pin<Box<dyn Future<Output = Answer> + Send>>;
@@ -28,6 +34,7 @@ type Request = Pin<Box<dyn Future<Output = Answer> + Send>>;
 pub struct Rotator {
     ca: Arc<CaClient>,
     writer: SecretWriter,
+    roots: RootsListener,
     clock: Clock,
     health: HealthHandle,
     metrics: Metrics,
@@ -40,9 +47,16 @@ pub struct Rotator {
 }
 
 impl Rotator {
-    /// A rotator that asks `ca` and publishes through `writer`.
-    pub fn new(ca: CaClient, writer: SecretWriter, clock: Clock, health: HealthHandle, metrics: Metrics) -> Self {
-        Self { ca: Arc::new(ca), writer, clock, health, metrics, key: None, begun: Some(uptime()), told: None }
+    /// A rotator that asks `ca`, hears of roots from `roots` and publishes through `writer`.
+    pub fn new(
+        ca: Arc<CaClient>,
+        writer: SecretWriter,
+        roots: RootsListener,
+        clock: Clock,
+        health: HealthHandle,
+        metrics: Metrics,
+    ) -> Self {
+        Self { ca, writer, roots, clock, health, metrics, key: None, begun: Some(uptime()), told: None }
     }
 
     /// Runs until shutdown.
@@ -58,11 +72,15 @@ impl Rotator {
             for effect in rotation.step(event, self.now()) {
                 match effect {
                     Effect::Request => request = Some(self.request()),
-                    Effect::Publish => self.publish(issued.take()),
+                    Effect::Publish => {
+                        self.publish(issued.take());
+                        self.hasten(&mut rotation, CONDEMNED_AT_BIRTH_WAIT);
+                    }
                     Effect::Withdraw => self.withdraw(),
                 }
             }
             self.metrics.standing(rotation.standing(self.now()));
+            let wait = rotation.wake_in(self.now());
             event = tokio::select! {
                 // The request lives outside the arm, so losing the arm does not lose the request.
                 answer = answered(&mut request) => {
@@ -80,8 +98,13 @@ impl Rotator {
                         }
                     }
                 }
+                () = self.roots.changed() => {
+                    self.publish_roots();
+                    self.hasten(&mut rotation, Duration::ZERO);
+                    Event::Tick
+                }
                 // A lost sleep is begun anew from what the clocks say then.
-                () = sleep(rotation.wake_in(self.now())) => Event::Tick,
+                () = sleep(wait) => Event::Tick,
                 () = shutdown.begun() => return Ok(()),
             };
         }
@@ -99,6 +122,7 @@ impl Rotator {
 
     fn publish(&mut self, issued: Option<Issued>) {
         if let Some(Issued { svid, bundle }) = issued {
+            let bundle = self.roots.told().beside(&svid, bundle, self.now().wall);
             self.metrics.published(&svid, &bundle);
             self.writer.publish(svid, bundle);
             self.key = None;
@@ -107,6 +131,30 @@ impl Rotator {
                 self.metrics.started_up(uptime().saturating_sub(begun));
             }
         }
+    }
+
+    fn publish_roots(&mut self) {
+        let Told { announced: Some(announced), is_watched: true } = self.roots.heard() else { return };
+        if self.writer.publish_roots(announced.bundle().clone()) {
+            tracing::info!(
+                generation = announced.generation(),
+                roots = announced.bundle().roots().len(),
+                "roots published"
+            );
+        }
+        self.metrics.roots_published(announced.bundle());
+        self.roots.in_force(announced);
+    }
+
+    /// Has the identity replaced before its time if the CA has condemned it.
+    fn hasten(&self, rotation: &mut Rotation, earliest: Duration) {
+        let Told { announced: Some(announced), is_watched: true } = self.roots.told() else { return };
+        let (now, svid) = (self.now(), self.writer.current().svid);
+        let Some(reason) = svid.and_then(|svid| announced.condemns(svid.content(), now.wall)) else { return };
+        let spread = announced.spread(reason);
+        tracing::warn!(?reason, ?earliest, ?spread, "identity will be replaced before its time");
+        self.metrics.renewal_hastened();
+        rotation.hasten(earliest, spread, now);
     }
 
     fn withdraw(&mut self) {

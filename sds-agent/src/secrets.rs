@@ -92,6 +92,17 @@ pub struct Snapshot {
     pub bundle: Option<Versioned<TrustBundle>>,
 }
 
+impl Snapshot {
+    /// The same roots in another order are no news.
+    fn renew_bundle(&mut self, bundle: Versioned<TrustBundle>) -> bool {
+        let changed = self.bundle.as_ref().map(Versioned::version) != Some(bundle.version());
+        if changed {
+            self.bundle = Some(bundle);
+        }
+        changed
+    }
+}
+
 /// Makes a writer and a first reader. Nothing is served yet.
 pub fn channel() -> (SecretWriter, SecretReader) {
     let (sender, receiver) = watch::channel(Snapshot::default());
@@ -110,11 +121,18 @@ impl SecretWriter {
         let (svid, bundle) = (Versioned::svid(svid), Versioned::bundle(bundle));
         self.sender.send_modify(|snapshot| {
             snapshot.svid = Some(svid);
-            // The same roots in another order are no news.
-            if snapshot.bundle.as_ref().map(Versioned::version) != Some(bundle.version()) {
-                snapshot.bundle = Some(bundle);
-            }
+            snapshot.renew_bundle(bundle);
         });
+    }
+
+    /// Publishes roots; the identity stays. Says whether they are others than before.
+    pub fn publish_roots(&self, bundle: TrustBundle) -> bool {
+        self.sender.send_if_modified(|snapshot| snapshot.renew_bundle(Versioned::bundle(bundle)))
+    }
+
+    /// What is served now.
+    pub fn current(&self) -> Snapshot {
+        self.sender.borrow().clone()
     }
 
     /// Stops handing out the identity; the roots stay.
@@ -189,6 +207,20 @@ mod tests {
         writer.withdraw();
         assert!(reader.current().svid.is_none());
         assert!(reader.current().bundle.is_some());
+    }
+
+    #[tokio::test]
+    async fn roots_alone_are_news_only_when_they_are_others() {
+        let (writer, mut reader) = channel();
+        let (one, other) = (TestCa::root("cluster.local"), TestCa::root("cluster.local"));
+        writer.publish(svid(&one), one.bundle());
+        let before = reader.seen();
+        assert!(!writer.publish_roots(one.bundle()));
+        assert!(writer.publish_roots(other.bundle()));
+        reader.changed().await.unwrap();
+        let after = reader.seen();
+        assert_eq!(before.svid.unwrap().version(), after.svid.unwrap().version());
+        assert_ne!(before.bundle.unwrap().version(), after.bundle.unwrap().version());
     }
 
     #[test]

@@ -69,6 +69,22 @@ impl Ca {
         Self { dir: workdir.join("ca"), port, admin_port, process: None, issuer }
     }
 
+    /// Adds `tables` to its settings, for its next start.
+    ///
+    /// # Panics
+    /// When they cannot be written.
+    #[track_caller]
+    pub fn configure(&self, tables: &str) {
+        let file = self.dir.join("signet-ca.toml");
+        let settings = fs::read_to_string(&file).expect("the CA's settings can be read");
+        fs::write(&file, settings + tables).expect("the CA's settings can be written");
+    }
+
+    /// Its control socket.
+    pub fn control_socket(&self) -> PathBuf {
+        self.dir.join("state/control.sock")
+    }
+
     /// Starts it, for the first time or again.
     ///
     /// # Panics

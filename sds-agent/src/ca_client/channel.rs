@@ -1,6 +1,7 @@
 //! One TLS connection to the CA, trusted by the roots as they are on disk right now.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustls::RootCertStore;
 use rustls_pki_types::{CertificateDer, TrustAnchor};
@@ -10,6 +11,12 @@ use signet_runtime::files::{self, FileError};
 use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
 
 use crate::config::CaConfig;
+
+/// Time of silence after which the CA is asked whether it is still there. Only a watch lasts that long.
+const KEEPALIVE: Duration = Duration::from_secs(30);
+
+/// Time that it then has to answer.
+const KEEPALIVE_ANSWER: Duration = Duration::from_secs(10);
 
 /// Most roots taken from the file.
 const ROOTS_MAX: usize = 100;
@@ -86,6 +93,9 @@ pub(super) async fn connect(ca: &CaConfig, roots: &Roots) -> Result<Channel, Cha
     let endpoint = Endpoint::from_shared(format!("https://{}", ca.address.authority()))
         .and_then(|endpoint| endpoint.user_agent(concat!("sds-agent/", env!("CARGO_PKG_VERSION"))))
         .and_then(|endpoint| endpoint.tls_config(tls))
-        .map_err(failed)?;
+        .map_err(failed)?
+        .http2_keep_alive_interval(KEEPALIVE)
+        .keep_alive_timeout(KEEPALIVE_ANSWER)
+        .keep_alive_while_idle(true);
     endpoint.connect().await.map_err(failed)
 }

@@ -8,5 +8,6 @@ mod outages;
 mod output_files;
 mod process;
 mod protocol;
+mod roots;
 mod support;
 mod tokens;

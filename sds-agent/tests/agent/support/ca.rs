@@ -9,12 +9,16 @@ use signet_proto::istio_ca::istio_certificate_service_server::{
     IstioCertificateService, IstioCertificateServiceServer,
 };
 use signet_proto::istio_ca::{IstioCertificateRequest, IstioCertificateResponse};
+use signet_proto::signet_ca::WatchResponse;
+use signet_proto::signet_ca::trust_bundle_server::TrustBundleServer;
 use signet_runtime::Clock;
 use signet_testkit::TestCa;
 use tokio::task::JoinSet;
 use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Identity, Server, ServerTlsConfig};
 use tonic::{Request, Response, Status};
+
+use super::roots::Told;
 
 /// What a CA does with one request.
 pub(crate) type Answer = Result<Vec<String>, Status>;
@@ -39,6 +43,8 @@ struct State {
 
 pub(crate) struct FakeCa {
     pub(crate) address: SocketAddr,
+    /// What it tells of its roots.
+    pub(crate) roots: Told,
     tls_root: TestCa,
     state: Arc<State>,
     server: JoinSet<()>,
@@ -80,7 +86,8 @@ impl FakeCa {
         };
         let tls_root = TestCa::root("cluster.local");
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let mut ca = Self { address, tls_root, state: Arc::new(state), server: JoinSet::new() };
+        let roots = Told::default();
+        let mut ca = Self { address, roots, tls_root, state: Arc::new(state), server: JoinSet::new() };
         ca.resume();
         ca
     }
@@ -91,7 +98,8 @@ impl FakeCa {
         self.address = incoming.local_addr().unwrap();
         let tls = ServerTlsConfig::new().identity(self.serving_identity());
         let service = IstioCertificateServiceServer::new(Service(self.state.clone()));
-        let server = Server::builder().tls_config(tls).unwrap().add_service(service);
+        let roots = TrustBundleServer::new(self.roots.clone());
+        let server = Server::builder().tls_config(tls).unwrap().add_service(service).add_service(roots);
         self.server.spawn(async move { server.serve_with_incoming(incoming).await.unwrap() });
     }
 
@@ -110,6 +118,18 @@ impl FakeCa {
     /// From now on it signs with another root.
     pub(crate) fn replace_root(&self) {
         *self.state.ca.lock().unwrap() = Arc::new(TestCa::root("cluster.local"));
+    }
+
+    /// The root that it signs with.
+    pub(crate) fn root(&self) -> Arc<TestCa> {
+        self.state.ca.lock().unwrap().clone()
+    }
+
+    /// A bundle of its root and `others`, to be told.
+    pub(crate) fn bundle(&self, generation: u64, others: &[&TestCa]) -> WatchResponse {
+        let others: String = others.iter().map(|root| root.pem()).collect();
+        let roots_pem = format!("{}{others}", self.root().pem());
+        WatchResponse { generation, trust_domain: "cluster.local".to_owned(), roots_pem, ..WatchResponse::default() }
     }
 
     /// The root that it is trusted by.
