@@ -5,7 +5,7 @@
 
 use crate::compile::{Compiled, RuleId, RuleSet};
 use crate::model::World;
-use crate::request::Request;
+use crate::request::{Request, Token};
 
 /// The answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,6 +27,8 @@ pub enum Cause {
     NoAllowPolicy,
     /// There are ALLOW policies, and no rule of theirs matches.
     NoRuleMatches,
+    /// A token was presented and not accepted: 401.
+    TokenRefused,
     /// The point sees HTTP, and the request has none.
     NoHttp,
 }
@@ -77,7 +79,13 @@ impl Compiled {
             return Decision { verdict: Verdict::Undecided, cause: Cause::NoHttp, asks: None };
         }
         let asks = self.custom.find(request);
-        let (verdict, cause) = match self.custom_refused.find(request).or_else(|| self.deny.find(request)) {
+        if let Some(rule) = self.custom_refused.find(request) {
+            return Decision { verdict: Verdict::Deny, cause: Cause::Rule(rule), asks };
+        }
+        if self.refuses_token(request) {
+            return Decision { verdict: Verdict::Deny, cause: Cause::TokenRefused, asks };
+        }
+        let (verdict, cause) = match self.deny.find(request) {
             Some(rule) => (Verdict::Deny, Cause::Rule(rule)),
             None if !self.allow.attached => (Verdict::Allow, Cause::NoAllowPolicy),
             None => match self.allow.find(request) {
@@ -102,6 +110,11 @@ impl Compiled {
         !self.point().sees_http() || request.http.is_some()
     }
 
+    /// Tokens are verified after CUSTOM and before everything else, where HTTP is seen.
+    fn refuses_token(&self, request: &Request<'_>) -> bool {
+        self.point().sees_http() && request.token == Token::Refused
+    }
+
     fn collect(
         &self,
         world: &World,
@@ -122,12 +135,17 @@ impl Compiled {
             };
         }
         let custom = find(&self.custom, request);
-        let mut deny = find(&self.custom_refused, request);
-        deny.extend(find(&self.deny, request));
+        let early = find(&self.custom_refused, request);
+        let late = find(&self.deny, request);
         let allow = find(&self.allow, request);
         let first = |rules: &[RuleId]| rules.iter().copied().min_by_key(|rule| effective_name(world, *rule));
-        let (verdict, cause) = settle(first(&deny), self.allow.attached, first(&allow));
+        let (verdict, cause) = match first(&early) {
+            Some(rule) => (Verdict::Deny, Cause::Rule(rule)),
+            None if self.refuses_token(request) => (Verdict::Deny, Cause::TokenRefused),
+            None => settle(first(&late), self.allow.attached, first(&allow)),
+        };
         let decision = Decision { verdict, cause, asks: first(&custom) };
+        let deny = [early, late].concat();
         let dry_run = self.dry_run(&decision, find(&self.dry_deny, request), find(&self.dry_allow, request));
         Reasons { decision, custom, audit: find(&self.audit, request), deny, allow, dry_run }
     }

@@ -18,6 +18,7 @@ pub mod problem;
 pub mod request;
 pub mod select;
 pub mod source;
+pub mod token;
 pub mod trust_domain;
 
 pub use compile::{Compiled, RuleId};

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::model::Normalization;
 use crate::path::{BadPath, normalize, without_query};
+use crate::token::Authentication;
 
 /// Longest identity that is taken from a certificate, in bytes (SPIFFE-ID, 2.3).
 pub const IDENTITY_MAX_BYTES: usize = signet_identity::spiffe_id::SPIFFE_ID_MAX_BYTES;
@@ -43,8 +44,8 @@ pub struct Request<'a> {
     pub sni: &'a str,
     /// The request in the connection, where there is one.
     pub http: Option<Http<'a>>,
-    /// The claims of the token that was verified, where there is one.
-    pub claims: Option<&'a Claims>,
+    /// What became of the tokens in the request.
+    pub token: Token<'a>,
     /// Dynamic metadata of other filters: filter, key, value.
     pub metadata: &'a [(&'a str, &'a str, Value)],
 }
@@ -60,7 +61,7 @@ impl<'a> Request<'a> {
             destination_port,
             sni: "",
             http: None,
-            claims: None,
+            token: Token::Absent,
             metadata: &[],
         }
     }
@@ -79,6 +80,35 @@ impl<'a> Request<'a> {
     /// The name in the caller's certificate; `None` for plaintext.
     pub fn identity(&self) -> Option<&'a str> {
         self.identity
+    }
+
+    /// The claims of the token that was verified, where there is one.
+    pub fn claims(&self) -> Option<&'a Claims> {
+        match self.token {
+            Token::Verified(claims) => Some(claims),
+            Token::Absent | Token::Refused => None,
+        }
+    }
+}
+
+/// What became of the tokens in a request.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Token<'a> {
+    /// There was none that anybody looks at.
+    Absent,
+    /// There was one, and nobody accepted it: 401.
+    Refused,
+    /// Its claims.
+    Verified(&'a Claims),
+}
+
+impl<'a> From<&'a Authentication> for Token<'a> {
+    fn from(authentication: &'a Authentication) -> Self {
+        match authentication {
+            Authentication::Absent => Self::Absent,
+            Authentication::Refused(_) => Self::Refused,
+            Authentication::Verified { claims, .. } => Self::Verified(claims),
+        }
     }
 }
 

@@ -79,7 +79,7 @@ impl Matcher {
                 value.is_some_and(|value| set.matches_present(value))
             }
             Self::Claim(path, set) => {
-                let value = request.claims.and_then(|claims| claims.get(path));
+                let value = request.claims().and_then(|claims| claims.get(path));
                 value.is_some_and(|value| strings(value).any(|text| set.matches_non_empty(text)))
             }
             Self::Metadata { filter, key, patterns } => metadata(filter, key, patterns, request),
@@ -100,7 +100,7 @@ fn principal(set: &StringSet, identity: &str) -> bool {
 }
 
 fn request_principal(patterns: &[RequestPrincipal], request: &Request<'_>) -> bool {
-    let claims = request.claims;
+    let claims = request.claims();
     let Some((issuer, subject)) = claims.and_then(|claims| claims.text("iss").zip(claims.text("sub"))) else {
         return false;
     };

@@ -7,7 +7,7 @@ use proptest::sample::select;
 use serde_json::{Value, json};
 
 use crate::model::{Normalization, World};
-use crate::request::{Claims, Headers, Http, Request};
+use crate::request::{Claims, Headers, Http, Request, Token};
 use crate::select::{Destination, Point, Selection, Switches};
 use crate::{Compiled, ReadOptions, Sources, Verdict, read};
 
@@ -118,6 +118,7 @@ struct Asked {
     sni: &'static str,
     http: Option<(&'static str, &'static str, &'static str, &'static str)>,
     claims: Claims,
+    refused: bool,
 }
 
 fn asked() -> impl Strategy<Value = Asked> {
@@ -142,8 +143,24 @@ fn asked() -> impl Strategy<Value = Asked> {
         json!({"iss": "a", "sub": "a", "n": {"m": ["abc", 1]}, "aud": "abc", "scope": 1}),
     ]);
     let claims = claims.prop_map(|payload| Claims::new(payload.as_object().unwrap().clone(), &[]));
-    (identity, address, select(vec![80, 8080, 1]), select(vec!["", "a", "abc"]), proptest::option::of(http), claims)
-        .prop_map(|(identity, address, port, sni, http, claims)| Asked { identity, address, port, sni, http, claims })
+    (
+        identity,
+        address,
+        select(vec![80, 8080, 1]),
+        select(vec!["", "a", "abc"]),
+        proptest::option::of(http),
+        claims,
+        proptest::bool::weighted(0.1),
+    )
+        .prop_map(|(identity, address, port, sni, http, claims, refused)| Asked {
+            identity,
+            address,
+            port,
+            sni,
+            http,
+            claims,
+            refused,
+        })
 }
 
 impl Asked {
@@ -153,7 +170,9 @@ impl Asked {
             request = request.with_identity(identity).unwrap();
         }
         request.sni = self.sni;
-        request.claims = Some(&self.claims).filter(|_| self.http.is_some());
+        if self.http.is_some() {
+            request.token = if self.refused { Token::Refused } else { Token::Verified(&self.claims) };
+        }
         request.http = self.http.map(|(method, host, path, header)| {
             let headers: Headers<'_> = [("X-a", header)].into_iter().collect();
             Http::new(method, host, path, Normalization::Base, headers).unwrap()
@@ -183,6 +202,22 @@ proptest! {
         let quick = compiled.decide(&request);
         prop_assert_eq!(quick.verdict, walked.decision.verdict);
         prop_assert_eq!(quick.asks.is_some(), walked.decision.asks.is_some());
+    }
+
+    /// One condition at a time, so that no other way to the rule hides that one is missing.
+    #[test]
+    fn the_index_finds_a_rule_by_each_of_its_conditions(
+        from in source(), to in operation(), when in when(), which in 0..3, asked in asked(), point in point(),
+    ) {
+        let rule = match which {
+            0 => json!({"from": [from]}),
+            1 => json!({"to": [to]}),
+            _ => json!({"when": [when]}),
+        };
+        let world = world(&[json!({"action": "DENY", "rules": [rule]})]);
+        let compiled = compile(&world, point);
+        let request = asked.request();
+        prop_assert_eq!(compiled.reasons(&world, &request), compiled.walk(&world, &request));
     }
 
     #[test]

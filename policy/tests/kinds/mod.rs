@@ -1,5 +1,6 @@
 //! One module for each kind of fixture: how its cases are read, and what is asked of the engine.
 
+mod corpus;
 mod path_table;
 mod rbac;
 
@@ -34,6 +35,7 @@ pub(crate) fn run(
     }
     match kind {
         "policy-to-envoy-rbac" => rbac::run(folder, defaults, facts, case),
+        "policy-corpus-with-decisions" => corpus::run(folder, case),
         "path-rewrite-table" => path_table::run(folder, case),
         _ => Outcome::UnknownKind,
     }

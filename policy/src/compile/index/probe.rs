@@ -98,7 +98,7 @@ impl Asked<'_> {
     }
 
     fn claims(&self, request: &Request<'_>, probe: Probe<'_>) -> bool {
-        let Some(claims) = request.claims else { return false };
+        let Some(claims) = request.claims() else { return false };
         if let Some(subject) = claims.text("sub").filter(|_| self.shape(Field::RequestPrincipal).is_some())
             && (self.text(Field::RequestPrincipal, subject, probe) || self.issuer(claims.text("iss"), probe))
         {
