@@ -2,8 +2,8 @@
 //!
 //! One way through: `source` turns text into nodes that know where they stand, `model` turns nodes into typed
 //! objects whose patterns were parsed once; `select` says whom they reach, `compile` what an enforcement point makes of
-//! them, `decide` what becomes of a request there, `envoy` what a proxy must be
-//! told to do the same. Everything points back at the text.
+//! them, `decide` what becomes of a request there, `envoy` and `ztunnel` what
+//! proxies must be told to do the same. Everything points back at the text.
 //!
 //! This room is pure. It must not know of files, sockets, async or the clock: text, instants and keys come in as
 //! arguments.
@@ -20,6 +20,7 @@ pub mod select;
 pub mod source;
 pub mod token;
 pub mod trust_domain;
+pub mod ztunnel;
 
 pub use compile::{Compiled, RuleId};
 pub use decide::{Cause, Decision, Verdict};

@@ -3,6 +3,7 @@
 mod corpus;
 mod path_table;
 mod rbac;
+mod ztunnel;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -36,6 +37,8 @@ pub(crate) fn run(
     match kind {
         "policy-to-envoy-rbac" => rbac::run(folder, defaults, facts, case),
         "policy-corpus-with-decisions" => corpus::run(folder, case),
+        "policy-to-ztunnel-authorization" => ztunnel::run(folder, defaults, case),
+        "ztunnel-config" => ztunnel::config(folder, case),
         "path-rewrite-table" => path_table::run(folder, case),
         _ => Outcome::UnknownKind,
     }

@@ -108,7 +108,7 @@ fn filters(folder: &Path, case: &Case) -> Vec<Filter> {
     custom_filters(&attached, &options, &custom).0
 }
 
-fn read_input(folder: &Path, name: &str) -> Reading {
+pub(super) fn read_input(folder: &Path, name: &str) -> Reading {
     let path = folder.join(name);
     let mut sources = Sources::new();
     sources.add(name, &std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())));
@@ -141,7 +141,7 @@ fn attached<'w>(world: &'w World, case: &Case, point: Point) -> Vec<&'w Authoriz
 }
 
 /// The first place where two trees differ.
-fn differ(found: &Value, wanted: &Value) -> Option<String> {
+pub(super) fn differ(found: &Value, wanted: &Value) -> Option<String> {
     fn walk(path: &str, found: &Value, wanted: &Value) -> Option<String> {
         match (found, wanted) {
             (Value::Object(found), Value::Object(wanted)) => {
