@@ -3,28 +3,31 @@
 //! Every call stands alone: the token, the roots and the connection are fresh, so a rotated root file or token is in
 //! force at the next call and no dead connection is ever met. Calls are hours apart; a handshake each is the price.
 //! Transient refusals are tried again within the same request, a few times and briefly; when to ask again after that
-//! is the rotation's business. The token is sent over TLS only: there is no other way out of this module.
+//! is the rotation's business. The token is sent over TLS only: there is no other way out of this module. It is always
+//! tried first; the certificate held is shown only where the token is missing, looks bad, or was refused.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use signet_identity::{PrivateKey, SpiffeId, Timestamp, WorkloadName, csr};
+use signet_identity::{PrivateKey, Svid, Timestamp, csr};
 use signet_proto::istio_ca::IstioCertificateRequest;
 use signet_proto::istio_ca::istio_certificate_service_client::IstioCertificateServiceClient;
+use signet_runtime::tasks::chain;
 use signet_runtime::{Backoff, Clock};
 use tokio::time::{Instant, sleep, timeout};
-use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 
-use crate::config::{CaConfig, Config, IdentityConfig, TokenConfig};
+use crate::config::{CaConfig, CaEndpoint, Config, IdentityConfig, TokenConfig};
 use crate::metrics::Metrics;
-use crate::token::{Token, TokenError};
 
 mod channel;
 mod error;
+mod proof;
 mod roots;
 mod verify;
 
 pub use channel::{ChannelError, RootsError};
 pub use error::RequestError;
+use proof::Proof;
 pub use verify::{AnswerError, Issued};
 
 /// Calls made for one request before it is given up.
@@ -39,6 +42,9 @@ const RETRY_MAX: Duration = Duration::from_millis(800);
 /// Share of each wait that is random.
 const RETRY_JITTER: f64 = 0.1;
 
+/// Longest wait that the CA may ask for within a request; a longer one is the rotation's.
+const HINT_WAITED_MAX: Duration = Duration::from_secs(2);
+
 /// Largest answer read, in bytes: a full trust bundle and a chain.
 const ANSWER_MAX_BYTES: usize = 2 * 1024 * 1024;
 
@@ -50,118 +56,107 @@ pub struct CaClient {
     identity: IdentityConfig,
     clock: Clock,
     metrics: Metrics,
+    /// How often it was moved on from one place to the next.
+    moves: AtomicUsize,
 }
 
 impl CaClient {
     /// A client by `config`.
     pub fn new(config: &Config, clock: Clock, metrics: Metrics) -> Self {
         let (ca, token, identity) = (config.ca.clone(), config.token.clone(), config.identity.clone());
-        Self { ca, token, identity, clock, metrics }
+        Self { ca, token, identity, clock, metrics, moves: AtomicUsize::new(0) }
     }
 
-    /// Obtains an identity for `key`, calling up to [`TRIES_MAX`] times. A call that took its whole deadline is not
-    /// repeated here: whoever waits is told first.
+    /// Obtains an identity for `key`, calling up to [`TRIES_MAX`] times: each place of the CA in turn, and only when none
+    /// answers again after a wait. Who answered last is asked first the next time. A call that took its whole deadline
+    /// is not repeated at the same place: whoever waits is told first. `held` is the identity held, which is shown
+    /// where the token is good for nothing.
     ///
     /// # Errors
     /// The last call's, every variant of [`RequestError`].
-    pub async fn request(&self, key: &PrivateKey) -> Result<Issued, RequestError> {
+    pub async fn request(&self, key: &PrivateKey, held: Option<&Svid>) -> Result<Issued, RequestError> {
         let mut backoff = Backoff::new(RETRY_FIRST, RETRY_MAX, RETRY_JITTER);
-        let mut attempt = 0;
+        let (mut attempt, mut waits, mut moves) = (1, 0, 0);
         loop {
-            let error = match self.call(key).await {
+            let error = match self.call(key, held).await {
                 Ok(issued) => return Ok(issued),
                 Err(error) => error,
             };
+            let moved = error.is_the_places() && self.move_on();
+            let elsewhere = moved && moves < self.ca.alternatives.len();
+            let hint = error.retry_after().unwrap_or_default();
             let silent = matches!(error, RequestError::Deadline { .. });
-            if silent || !error.is_transient() || attempt + 1 == TRIES_MAX {
+            let again = elsewhere || (error.is_transient() && !silent && hint <= HINT_WAITED_MAX);
+            if !again || attempt >= TRIES_MAX {
                 return Err(error);
             }
-            tracing::debug!(
-                attempt,
-                error = signet_runtime::tasks::chain(&error),
-                "call to the CA failed, trying again"
-            );
-            sleep(backoff.wait(attempt)).await;
+            tracing::debug!(attempt, error = chain(&error), elsewhere, "call to the CA failed, trying again");
+            if elsewhere {
+                moves += 1;
+            } else {
+                sleep(backoff.wait(waits).max(hint)).await;
+                (waits, moves) = (waits + 1, 0);
+            }
             self.metrics.outgoing_retry();
             attempt += 1;
         }
     }
 
-    async fn call(&self, key: &PrivateKey) -> Result<Issued, RequestError> {
-        let token = self.token()?;
-        let id = self.wanted(&token)?;
-        let roots = channel::Roots::read(&self.ca.root_file)?;
-        let request = self.message(key, &id, &token)?;
-        let deadline = self.ca.deadline;
-        let begun = Instant::now();
-        let answer = timeout(deadline, self.exchange(&roots, request)).await;
-        let answer = answer.unwrap_or(Err(RequestError::Deadline { deadline }));
-        self.metrics.outgoing_request(begun.elapsed(), answer.is_ok());
-        Ok(verify::verify(&answer?, key, &id, self.now())?)
+    async fn call(&self, key: &PrivateKey, held: Option<&Svid>) -> Result<Issued, RequestError> {
+        let by_token = match self.by_token() {
+            Ok(proof) => self.ask(&proof, key).await,
+            Err(error) => Err(error),
+        };
+        let error = match by_token {
+            Ok(issued) => return Ok(issued),
+            Err(error) => error,
+        };
+        let Some(proof) = self.instead(&error, held) else { return Err(error) };
+        match self.ask(&proof, key).await {
+            Ok(issued) => {
+                self.metrics.proved_by_certificate();
+                Ok(Issued { token_trouble: Some(chain(&error)), ..issued })
+            }
+            Err(other) => Err(error.also(other)),
+        }
     }
 
-    fn token(&self) -> Result<Token, TokenError> {
-        let token = Token::read(&self.token, self.now());
-        match &token {
-            Ok(token) => self.metrics.token_expires_at(token.expires_at()),
-            Err(TokenError::Expired { at }) => self.metrics.token_expires_at(*at),
-            Err(_) => {}
-        }
-        token
+    async fn ask(&self, proof: &Proof<'_>, key: &PrivateKey) -> Result<Issued, RequestError> {
+        let roots = channel::Roots::read(&self.ca.root_file)?;
+        let mut request = tonic::Request::new(IstioCertificateRequest {
+            csr: csr::create(key, &proof.id)?,
+            validity_duration: i64::try_from(self.identity.ttl.as_secs()).unwrap_or(i64::MAX),
+            metadata: None,
+        });
+        self.write_headers(request.metadata_mut(), proof)?;
+        let deadline = self.ca.deadline;
+        let begun = Instant::now();
+        let answer = timeout(deadline, self.exchange(&roots, proof, request)).await;
+        let answer = answer.unwrap_or(Err(RequestError::Deadline { deadline }));
+        self.metrics.outgoing_request(begun.elapsed(), answer.is_ok());
+        Ok(verify::verify(&answer?, key, &proof.id, self.now())?)
     }
 
     async fn exchange(
         &self,
         roots: &channel::Roots,
+        proof: &Proof<'_>,
         request: tonic::Request<IstioCertificateRequest>,
     ) -> Result<Vec<String>, RequestError> {
-        let channel = channel::connect(&self.ca, roots).await?;
+        let channel = channel::connect(self.place(), roots, proof.certificate()).await?;
         let mut client = IstioCertificateServiceClient::new(channel).max_decoding_message_size(ANSWER_MAX_BYTES);
         let answer = client.create_certificate(request).await.map_err(|status| RequestError::refused(&status))?;
         Ok(answer.into_inner().cert_chain)
     }
 
-    fn message(
-        &self,
-        key: &PrivateKey,
-        id: &SpiffeId,
-        token: &Token,
-    ) -> Result<tonic::Request<IstioCertificateRequest>, RequestError> {
-        let mut request = tonic::Request::new(IstioCertificateRequest {
-            csr: csr::create(key, id)?,
-            validity_duration: i64::try_from(self.identity.ttl.as_secs()).unwrap_or(i64::MAX),
-            metadata: None,
-        });
-        self.write_headers(request.metadata_mut(), token)?;
-        Ok(request)
+    fn place(&self) -> &CaEndpoint {
+        self.ca.place(self.moves.load(Ordering::Relaxed))
     }
 
-    fn write_headers(&self, headers: &mut MetadataMap, token: &Token) -> Result<(), RequestError> {
-        for header in &self.ca.headers {
-            headers.insert(header.name.clone(), header.value.clone());
-        }
-        if let Some(id) = &self.ca.cluster_id {
-            let id = AsciiMetadataValue::try_from(id.as_str()).map_err(|_| TokenError::Claims)?;
-            headers.insert("clusterid", id);
-        }
-        let bearer = zeroize::Zeroizing::new(format!("Bearer {}", token.expose()));
-        let mut bearer = AsciiMetadataValue::try_from(bearer.as_str()).map_err(|_| TokenError::Claims)?;
-        bearer.set_sensitive(true);
-        headers.insert("authorization", bearer);
-        Ok(())
-    }
-
-    /// Whose identity to ask for: what is configured, and the token's own names where nothing is.
-    fn wanted(&self, token: &Token) -> Result<SpiffeId, RequestError> {
-        let found = token.workload();
-        let namespace = self.identity.namespace.as_ref().or(found.map(|name| &name.namespace));
-        let account = self.identity.service_account.as_ref().or(found.map(|name| &name.service_account));
-        let (Some(namespace), Some(account)) = (namespace, account) else { return Err(RequestError::NoWorkload) };
-        let wanted = WorkloadName { namespace: namespace.clone(), service_account: account.clone() };
-        match found {
-            Some(found) if *found != wanted => Err(RequestError::OtherWorkload { found: found.clone(), wanted }),
-            _ => Ok(wanted.spiffe_id(&self.identity.trust_domain)),
-        }
+    /// Goes to the next place, for all who ask; `false` when there is none.
+    fn move_on(&self) -> bool {
+        self.moves.fetch_add(1, Ordering::Relaxed);
+        !self.ca.alternatives.is_empty()
     }
 
     fn now(&self) -> Timestamp {

@@ -17,7 +17,7 @@ mod setting;
 mod values;
 
 pub use setting::SETTINGS;
-pub use values::{CaAddress, CaHeader, HeaderError, ServerName, SocketMode, Uid, ValueError};
+pub use values::{CaAddress, CaAddresses, CaHeader, HeaderError, ServerName, SocketMode, Uid, ValueError};
 
 /// Environment variables with this prefix become headers of every request to the CA.
 pub const CA_HEADER_PREFIX: &str = "CA_HEADER_";
@@ -70,18 +70,36 @@ pub struct IdentityConfig {
 /// Where the CA is and how it is trusted.
 #[derive(Debug, Clone)]
 pub struct CaConfig {
-    /// Host and port; always spoken to over TLS.
-    pub address: CaAddress,
+    /// Where it is.
+    pub endpoint: CaEndpoint,
+    /// Where else it is: tried in turn when a place does not answer.
+    pub alternatives: Vec<CaEndpoint>,
     /// PEM file with the roots that its serving certificate must chain to; read again at each call.
     pub root_file: PathBuf,
-    /// The name that its serving certificate must carry.
-    pub server_name: ServerName,
     /// What to say in the `ClusterID` header, if anything.
     pub cluster_id: Option<String>,
     /// Time for one call, connecting included.
     pub deadline: Duration,
     /// More headers.
     pub headers: Vec<CaHeader>,
+}
+
+/// One place where the CA is.
+#[derive(Debug, Clone)]
+pub struct CaEndpoint {
+    /// Host and port; always spoken to over TLS.
+    pub address: CaAddress,
+    /// The name that its serving certificate must carry.
+    pub server_name: ServerName,
+}
+
+impl CaConfig {
+    /// The place after so many moves from one to the next, round and round.
+    pub fn place(&self, moves: usize) -> &CaEndpoint {
+        let places = self.alternatives.len() + 1;
+        let alternative = (moves % places).checked_sub(1).and_then(|index| self.alternatives.get(index));
+        alternative.unwrap_or(&self.endpoint)
+    }
 }
 
 /// The credential shown to the CA.
@@ -160,15 +178,12 @@ fn identity(reader: &mut Reader) -> Option<IdentityConfig> {
 
 fn ca(reader: &mut Reader, root: &Path, headers: &[(String, String)]) -> Option<CaConfig> {
     // Asked for as text first, so that a missing address is told in the words of the others.
-    let address = reader.required::<String>("ca.address").and_then(|text| {
-        let address = text.parse::<CaAddress>();
-        address.map_err(|error| reader.refuse("ca.address", error.to_string())).ok()
+    let addresses = reader.required::<String>("ca.address").and_then(|text| {
+        let addresses = text.parse::<CaAddresses>();
+        addresses.map_err(|error| reader.refuse("ca.address", error.to_string())).ok()
     });
     let root_file = path(reader, "ca.root_file", root, "var/run/secrets/istio/root-cert.pem");
-    let server_name = match &address {
-        Some(address) => reader.parsed_or("ca.server_name", address.host()),
-        None => reader.parsed("ca.server_name"),
-    };
+    let endpoints = endpoints(reader, addresses);
     let cluster_id = reader.optional::<String>("ca.cluster_id");
     if let Some(error) = cluster_id.as_ref().and_then(|id| CaHeader::new("clusterid", id).err()) {
         reader.refuse("ca.cluster_id", error.to_string());
@@ -179,14 +194,29 @@ fn ca(reader: &mut Reader, root: &Path, headers: &[(String, String)]) -> Option<
         header.map_err(|error| reader.refuse(&format!("{CA_HEADER_PREFIX}{name}"), error.to_string())).ok()
     });
     let headers = headers.collect();
+    let mut endpoints = endpoints?.into_iter();
     Some(CaConfig {
-        address: address?,
+        endpoint: endpoints.next()?,
+        alternatives: endpoints.collect(),
         root_file: root_file?,
-        server_name: server_name?,
         cluster_id,
         deadline: deadline?,
         headers,
     })
+}
+
+/// Each address with the name that its certificate must carry: the one that is set, or the address's own host.
+fn endpoints(reader: &mut Reader, addresses: Option<CaAddresses>) -> Option<Vec<CaEndpoint>> {
+    let name: Option<ServerName> = match addresses.as_ref().map(CaAddresses::as_slice) {
+        Some([address]) => Some(reader.parsed_or("ca.server_name", address.host())?),
+        _ => reader.parsed("ca.server_name"),
+    };
+    let endpoint = |address: CaAddress| {
+        let server_name = name.clone().map_or_else(|| address.host().parse(), Ok);
+        let refused = |error: ValueError| reader.refuse("ca.address", error.to_string());
+        Some(CaEndpoint { server_name: server_name.map_err(refused).ok()?, address })
+    };
+    addresses?.into_iter().map(endpoint).collect()
 }
 
 fn token(reader: &mut Reader, root: &Path) -> Option<TokenConfig> {

@@ -59,6 +59,7 @@ struct All {
     ca_seconds: Histogram,
     bundle_certificates: Gauge,
     token_expiry: Gauge,
+    by_certificate: Counter,
     streams: Family<StreamKind, Gauge>,
     pushes: Family<Push, Counter>,
     nacks: Family<Resource, Counter>,
@@ -86,6 +87,7 @@ impl Default for All {
             ca_seconds: Histogram::new(CA_SECONDS),
             bundle_certificates: Gauge::default(),
             token_expiry: Gauge::default(),
+            by_certificate: Counter::default(),
             streams: Family::default(),
             pushes: Family::default(),
             nacks: Family::default(),
@@ -163,6 +165,11 @@ impl Metrics {
         to.register("trust_bundle_certs", "Roots handed out", all.bundle_certificates.clone());
         all.roots.register(to);
         to.register("token_expiry_seconds", "End of the token, Unix time", all.token_expiry.clone());
+        to.register(
+            "renewals_by_certificate",
+            "Identities obtained by the certificate held instead of a token",
+            all.by_certificate.clone(),
+        );
         to.register("sds_streams", "Open streams", all.streams.clone());
         to.register("sds_pushes", "Secrets sent", all.pushes.clone());
         to.register("sds_nacks", "Secrets that a proxy rejected", all.nacks.clone());
@@ -190,6 +197,11 @@ impl Metrics {
     /// The token that is in use ends then.
     pub fn token_expires_at(&self, at: Timestamp) {
         self.all.token_expiry.set(at.unix_secs());
+    }
+
+    /// The certificate held brought what the token did not.
+    pub fn proved_by_certificate(&self) {
+        self.all.by_certificate.inc();
     }
 
     /// From start to the first identity.

@@ -31,6 +31,12 @@ const RETRY_URGENT_MAX: Duration = Duration::from_secs(15);
 /// Longest wait while there is nothing to serve.
 const RETRY_ABSENT_MAX: Duration = Duration::from_secs(5);
 
+/// Longest wait that the CA may ask for while there is something to serve.
+const HINT_MAX: Duration = Duration::from_secs(10 * 60);
+
+/// Longest wait that the CA may ask for while there is nothing to serve.
+const HINT_ABSENT_MAX: Duration = Duration::from_secs(60);
+
 /// Share of each wait that is random.
 const RETRY_JITTER: f64 = 0.2;
 
@@ -163,7 +169,10 @@ pub enum Event {
         not_after: Timestamp,
     },
     /// The request failed.
-    Failed,
+    Failed {
+        /// How long the CA wants to be left alone, if it said so.
+        retry_after: Option<Duration>,
+    },
 }
 
 /// What is to be done.
@@ -207,12 +216,12 @@ impl Rotation {
         match event {
             Event::Tick => {}
             // One that has ended by arrival is of no use; the next try must wait as after any failure.
-            Event::Issued { not_after } if not_after <= now.wall => self.fail(now),
+            Event::Issued { not_after } if not_after <= now.wall => self.fail(None, now),
             Event::Issued { not_after } => {
                 self.succeed(not_after, now);
                 effects.push(Effect::Publish);
             }
-            Event::Failed => self.fail(now),
+            Event::Failed { retry_after } => self.fail(retry_after, now),
         }
         if let State::Current { term } | State::Overdue { term, .. } = self.state
             && term.has_ended(now)
@@ -291,16 +300,25 @@ impl Rotation {
         self.gap_ends = now.uptime.saturating_add(REQUEST_GAP_MIN);
     }
 
-    fn fail(&mut self, now: Moment) {
+    fn fail(&mut self, retry_after: Option<Duration>, now: Moment) {
         let failures = self.failures().saturating_add(1);
         self.state = match self.state {
             State::Absent { .. } => State::Absent { failures },
             State::Current { term } | State::Overdue { term, .. } => State::Overdue { term, failures },
         };
         let mut backoff = Backoff::new(RETRY_FIRST, self.retry_max(now), RETRY_JITTER).seeded(self.rng.u64(..));
-        let wait = backoff.wait(failures - 1).max(REQUEST_GAP_MIN);
+        let hint = retry_after.unwrap_or_default().min(self.hint_max(now));
+        let wait = backoff.wait(failures - 1).max(REQUEST_GAP_MIN).max(hint);
         self.work = Work::Waiting { due: now.plus(wait) };
         self.gap_ends = now.uptime.saturating_add(REQUEST_GAP_MIN);
+    }
+
+    /// How long the CA is left alone at its wish: never past half of what is left.
+    fn hint_max(&self, now: Moment) -> Duration {
+        match self.state {
+            State::Absent { .. } => HINT_ABSENT_MAX,
+            State::Current { term } | State::Overdue { term, .. } => HINT_MAX.min(term.ends.soonest(now) / 2),
+        }
     }
 
     fn retry_max(&self, now: Moment) -> Duration {

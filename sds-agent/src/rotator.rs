@@ -20,7 +20,7 @@ use crate::ca_client::{CaClient, Issued, RequestError};
 use crate::metrics::Metrics;
 use crate::roots::{RootsListener, Told};
 use crate::rotation::{Effect, Event, Moment, Policy, Rotation, Standing};
-use crate::secrets::SecretWriter;
+use crate::secrets::{SecretWriter, Versioned};
 
 /// Least wait before an identity is replaced that was condemned as it came: it has a spare life only when the CA's
 /// replicas agree again.
@@ -94,7 +94,7 @@ impl Rotator {
                         }
                         Err(error) => {
                             self.failed(&error, rotation.standing(self.now()));
-                            Event::Failed
+                            Event::Failed { retry_after: error.retry_after() }
                         }
                     }
                 }
@@ -117,16 +117,23 @@ impl Rotator {
         };
         self.key = key.as_ref().ok().cloned();
         let ca = self.ca.clone();
-        Box::pin(async move { ca.request(key?.as_ref()).await })
+        let held = self.writer.current().svid;
+        Box::pin(async move { ca.request(key?.as_ref(), held.as_ref().map(Versioned::content)).await })
     }
 
     fn publish(&mut self, issued: Option<Issued>) {
-        if let Some(Issued { svid, bundle }) = issued {
+        if let Some(Issued { svid, bundle, token_trouble }) = issued {
             let bundle = self.roots.told().beside(&svid, bundle, self.now().wall);
             self.metrics.published(&svid, &bundle);
             self.writer.publish(svid, bundle);
             self.key = None;
-            self.health.ready();
+            match token_trouble {
+                None => self.health.ready(),
+                Some(trouble) => {
+                    tracing::warn!(trouble, "the token is good for nothing, the certificate held was shown instead");
+                    self.health.degraded(format!("renewed with the certificate held, for want of a token: {trouble}"));
+                }
+            }
             if let Some(begun) = self.begun.take() {
                 self.metrics.started_up(uptime().saturating_sub(begun));
             }

@@ -69,15 +69,15 @@ impl Ca {
         Self { dir: workdir.join("ca"), port, admin_port, process: None, issuer }
     }
 
-    /// Adds `tables` to its settings, for its next start.
+    /// Adds settings for its next start: lines that stand in no table, and tables.
     ///
     /// # Panics
     /// When they cannot be written.
     #[track_caller]
-    pub fn configure(&self, tables: &str) {
+    pub fn configure(&self, lines: &str, tables: &str) {
         let file = self.dir.join("signet-ca.toml");
         let settings = fs::read_to_string(&file).expect("the CA's settings can be read");
-        fs::write(&file, settings + tables).expect("the CA's settings can be written");
+        fs::write(&file, format!("{lines}{settings}{tables}")).expect("the CA's settings can be written");
     }
 
     /// Its control socket.
@@ -202,6 +202,15 @@ impl Workload {
     #[track_caller]
     pub fn trust(&self, roots: &TrustBundle) {
         self.write("var/run/secrets/istio/root-cert.pem", roots.to_pem().as_bytes());
+    }
+
+    /// Takes its token away.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[track_caller]
+    pub fn lose_token(&self) {
+        fs::remove_file(self.dir.join("var/run/secrets/tokens/istio-token")).expect("there is a token");
     }
 
     #[track_caller]

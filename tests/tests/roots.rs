@@ -22,7 +22,7 @@ impl Scene {
     fn start() -> Self {
         let workdir = Workdir::new();
         let mut ca = Ca::self_signed(&workdir);
-        ca.configure("[authority.rotation]\nmin_wait = '1s'\nrenewal_spread = '2s'\n");
+        ca.configure("", "[authority.rotation]\nmin_wait = '1s'\nrenewal_spread = '2s'\n");
         ca.start_ready();
         let mut web = Workload::new(&workdir, &ca, "shop", "web", Duration::from_secs(3600));
         web.trust(&ca.roots());

@@ -6,11 +6,11 @@ use std::time::Duration;
 use rustls::RootCertStore;
 use rustls_pki_types::{CertificateDer, TrustAnchor};
 use signet_identity::bundle::BUNDLE_PEM_MAX_BYTES;
-use signet_identity::{Certificate, CertificateError};
+use signet_identity::{Certificate, CertificateError, Svid};
 use signet_runtime::files::{self, FileError};
-use tonic::transport::{Channel, ClientTlsConfig, Endpoint};
+use tonic::transport::{Channel, ClientTlsConfig, Endpoint, Identity};
 
-use crate::config::CaConfig;
+use crate::config::CaEndpoint;
 
 /// Time of silence after which the CA is asked whether it is still there. Only a watch lasts that long.
 const KEEPALIVE: Duration = Duration::from_secs(30);
@@ -86,10 +86,13 @@ impl Roots {
     }
 }
 
-/// Connects; the connection closes when the channel is dropped.
-pub(super) async fn connect(ca: &CaConfig, roots: &Roots) -> Result<Channel, ChannelError> {
+/// Connects, showing the certificate held if one is given; the connection closes when the channel is dropped.
+pub(super) async fn connect(ca: &CaEndpoint, roots: &Roots, held: Option<&Svid>) -> Result<Channel, ChannelError> {
     let failed = |source| ChannelError::Connect { address: ca.address.to_string(), source };
-    let tls = ClientTlsConfig::new().domain_name(ca.server_name.as_str()).trust_anchors(roots.0.iter().cloned());
+    let mut tls = ClientTlsConfig::new().domain_name(ca.server_name.as_str()).trust_anchors(roots.0.iter().cloned());
+    if let Some(held) = held {
+        tls = tls.identity(Identity::from_pem(held.chain_pem(), held.key().to_pem().as_bytes()));
+    }
     let endpoint = Endpoint::from_shared(format!("https://{}", ca.address.authority()))
         .and_then(|endpoint| endpoint.user_agent(concat!("sds-agent/", env!("CARGO_PKG_VERSION"))))
         .and_then(|endpoint| endpoint.tls_config(tls))

@@ -11,6 +11,9 @@ use crate::token::TokenError;
 /// Longest message of the CA that goes into an error, in characters.
 const TOLD_MAX_CHARS: usize = 200;
 
+/// Milliseconds after which to try again (gRPC A6).
+const RETRY_PUSHBACK: &str = "grpc-retry-pushback-ms";
+
 /// Why no identity came back.
 #[derive(Debug, thiserror::Error)]
 pub enum RequestError {
@@ -47,6 +50,17 @@ pub enum RequestError {
         code: Code,
         /// Its words, cut short.
         message: String,
+        /// How long it wants to be left alone, if it says so.
+        retry_after: Option<Duration>,
+    },
+    /// Neither the token nor the certificate held was good enough.
+    #[error("{by_token}; and the certificate held does not do instead")]
+    NoCredential {
+        /// What was wrong with the token.
+        by_token: Box<RequestError>,
+        /// What came of the certificate.
+        #[source]
+        by_certificate: Box<RequestError>,
     },
     /// The key could not sign the request.
     #[error("certificate request could not be made")]
@@ -59,7 +73,40 @@ pub enum RequestError {
 impl RequestError {
     /// The CA's refusal.
     pub(crate) fn refused(status: &Status) -> Self {
-        Self::Refused { code: status.code(), message: status.message().escape_debug().take(TOLD_MAX_CHARS).collect() }
+        Self::Refused {
+            code: status.code(),
+            message: status.message().escape_debug().take(TOLD_MAX_CHARS).collect(),
+            retry_after: retry_after(status),
+        }
+    }
+
+    /// What is told when the certificate held came to nothing after the token had.
+    pub(super) fn also(self, by_certificate: Self) -> Self {
+        Self::NoCredential { by_token: Box::new(self), by_certificate: Box::new(by_certificate) }
+    }
+
+    /// How long the CA wants to be left alone, if it said so.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused { retry_after, .. } => *retry_after,
+            Self::NoCredential { by_certificate, .. } => by_certificate.retry_after(),
+            _ => None,
+        }
+    }
+
+    /// Whether the token is what stands in the way, so that another credential may do.
+    pub(super) fn is_the_tokens(&self) -> bool {
+        matches!(self, Self::Token(_) | Self::Refused { code: Code::Unauthenticated, .. })
+    }
+
+    /// Whether this place of the CA does not answer, or has no room, and another may.
+    pub(super) fn is_the_places(&self) -> bool {
+        match self {
+            Self::Channel(_) | Self::Deadline { .. } => true,
+            Self::Refused { code, .. } => matches!(code, Code::Unavailable | Code::ResourceExhausted),
+            Self::NoCredential { by_certificate, .. } => by_certificate.is_the_places(),
+            _ => false,
+        }
     }
 
     /// The error's name in metrics.
@@ -71,6 +118,7 @@ impl RequestError {
             Self::Channel(_) => "ca_unreachable",
             Self::Deadline { .. } => "ca_deadline",
             Self::Refused { code, .. } => code_name(*code),
+            Self::NoCredential { by_token, .. } => by_token.reason(),
             Self::Key(_) => "key",
             Self::Answer(error) => error.reason(),
         }
@@ -80,6 +128,7 @@ impl RequestError {
     pub(super) fn is_transient(&self) -> bool {
         match self {
             Self::Channel(_) | Self::Deadline { .. } => true,
+            Self::NoCredential { by_certificate, .. } => by_certificate.is_transient(),
             Self::Refused { code, .. } => matches!(
                 code,
                 Code::Cancelled
@@ -92,6 +141,13 @@ impl RequestError {
             _ => false,
         }
     }
+}
+
+/// The hint of gRPC A6. A negative one asks not to be called again for this request: then there is no hint, and the
+/// refusal's own kind decides.
+fn retry_after(status: &Status) -> Option<Duration> {
+    let text = status.metadata().get(RETRY_PUSHBACK)?.to_str().ok()?;
+    text.parse().ok().map(Duration::from_millis)
 }
 
 fn code_name(code: Code) -> &'static str {

@@ -17,6 +17,8 @@ pub struct Issued {
     pub svid: Svid,
     /// The roots that came with it.
     pub bundle: TrustBundle,
+    /// What is wrong with the token, where the certificate held was shown instead.
+    pub token_trouble: Option<String>,
 }
 
 /// What is wrong with an answer.
@@ -109,7 +111,7 @@ pub(super) fn verify(
         return Err(AnswerError::NotYetValid { at: lifetime.not_before() });
     }
     bundle.verify(svid.chain(), now)?;
-    Ok(Issued { svid, bundle })
+    Ok(Issued { svid, bundle, token_trouble: None })
 }
 
 fn parse(elements: &[String], wanted: &SpiffeId) -> Result<(Vec<Certificate>, TrustBundle), AnswerError> {

@@ -19,7 +19,7 @@ pub const SETTINGS: &[Setting] = &[
         "identity.renew_jitter",
         "how far that share is moved at random, to both sides [default: 0.1]",
     ),
-    Setting::known_as("CA_ADDR", "ca.address", "the CA's `host:port`, required"),
+    Setting::known_as("CA_ADDR", "ca.address", "the CA's `host:port`, or several with commas between, required"),
     Setting::known_as(
         "CA_ROOT_CA",
         "ca.root_file",

@@ -19,7 +19,7 @@ fn problems(toml: &str) -> Vec<String> {
 #[test]
 fn an_address_is_all_that_must_be_set() {
     let (config, effective) = from("[ca]\naddress = 'ca.example:15012'\n").unwrap();
-    assert_eq!(config.ca.server_name.as_str(), "ca.example");
+    assert_eq!(config.ca.endpoint.server_name.as_str(), "ca.example");
     assert_eq!(config.identity.trust_domain.as_str(), "cluster.local");
     assert_eq!(config.token.file, Path::new("/var/run/secrets/tokens/istio-token"));
     assert_eq!(config.sds.mode.bits(), 0o600);
@@ -35,7 +35,7 @@ fn every_default_path_moves_with_the_root_directory() {
     assert_eq!(config.ca.root_file, Path::new("/vm/var/run/secrets/istio/root-cert.pem"));
     assert_eq!(config.token.file, Path::new("/vm/var/run/secrets/tokens/istio-token"));
     assert_eq!(config.sds.socket, Path::new("/vm/var/run/secrets/workload-spiffe-uds/socket"));
-    assert_eq!(config.ca.server_name.as_str(), "::1");
+    assert_eq!(config.ca.endpoint.server_name.as_str(), "::1");
 }
 
 #[test]
@@ -65,6 +65,24 @@ fn everything_that_is_wrong_is_told_at_once() {
             "mood",
         ]
     );
+}
+
+#[test]
+fn several_addresses_each_have_their_own_name_unless_one_is_set() {
+    let names = |toml: &str| -> Vec<String> {
+        let (config, _) = from(toml).unwrap();
+        let shown = |endpoint: &CaEndpoint| format!("{} {}", endpoint.address, endpoint.server_name.as_str());
+        (0..=config.ca.alternatives.len()).map(|moves| shown(config.ca.place(moves))).collect()
+    };
+    assert_eq!(names("[ca]\naddress = 'a.test:1, b.test:2'\n"), ["a.test:1 a.test", "b.test:2 b.test"]);
+    let one_name = names("[ca]\naddress = 'a.test:1,b.test:2'\nserver_name = 'ca.test'\n");
+    assert_eq!(one_name, ["a.test:1 ca.test", "b.test:2 ca.test"]);
+    let (config, _) = from("[ca]\naddress = 'a.test:1, b.test:2, c.test:3'\n").unwrap();
+    let round = (2..6).map(|moves| config.ca.place(moves).address.to_string()).collect::<Vec<_>>();
+    assert_eq!(round, ["c.test:3", "a.test:1", "b.test:2", "c.test:3"]);
+    for wrong in ["a.test:1,a.test:1", "a.test:1,", ",", "a:1,b:1,c:1,d:1,e:1,f:1,g:1,h:1,i:1"] {
+        assert!(problems(&format!("[ca]\naddress = '{wrong}'\n"))[0].starts_with("ca.address: "), "{wrong}");
+    }
 }
 
 #[test]

@@ -16,6 +16,12 @@ pub enum ValueError {
         /// What was given.
         text: String,
     },
+    /// Too many addresses, or one of them twice.
+    #[error("`{text}` has more than {CA_ADDRESSES_MAX} addresses, or one of them twice")]
+    Addresses {
+        /// What was given.
+        text: String,
+    },
     /// Not a name that a certificate can carry.
     #[error("`{text}` is neither a DNS name nor an IP address")]
     ServerName {
@@ -61,6 +67,45 @@ impl FromStr for CaAddress {
 impl fmt::Display for CaAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+/// Most addresses of the CA.
+const CA_ADDRESSES_MAX: usize = 8;
+
+/// One address of the CA or several, written with commas between them, each once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CaAddresses(Vec<CaAddress>);
+
+impl CaAddresses {
+    /// The addresses, at least one, in order.
+    pub fn as_slice(&self) -> &[CaAddress] {
+        &self.0
+    }
+}
+
+impl IntoIterator for CaAddresses {
+    type Item = CaAddress;
+    type IntoIter = std::vec::IntoIter<CaAddress>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}
+
+impl FromStr for CaAddresses {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut addresses: Vec<CaAddress> = Vec::new();
+        for address in text.split(',').map(str::trim) {
+            let address = address.parse()?;
+            if addresses.contains(&address) || addresses.len() == CA_ADDRESSES_MAX {
+                return Err(ValueError::Addresses { text: text.to_owned() });
+            }
+            addresses.push(address);
+        }
+        Ok(Self(addresses))
     }
 }
 

@@ -8,17 +8,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use signet_identity::{Timestamp, TrustDomain};
-use signet_proto::signet_ca::{WatchRequest, WatchResponse};
+use signet_proto::signet_ca::WatchResponse;
 use signet_runtime::tasks::chain;
 use signet_runtime::{Backoff, Clock, HealthHandle, Shutdown};
-use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
 use tonic::{Code, Streaming};
 
 use super::{Announced, RootsTeller};
 use crate::ca_client::{CaClient, RequestError};
 use crate::metrics::Metrics;
-use crate::secrets::SecretReader;
+use crate::secrets::{SecretReader, Versioned};
 
 /// Wait after the first failure; it doubles each time.
 const RETRY_FIRST: Duration = Duration::from_millis(500);
@@ -29,15 +28,15 @@ const RETRY_MAX: Duration = Duration::from_secs(60);
 /// Share of each wait that is random.
 const RETRY_JITTER: f64 = 0.3;
 
+/// Longest wait that the CA may ask for.
+const HINT_MAX: Duration = Duration::from_secs(10 * 60);
+
 /// Wait before a CA is asked again that cannot tell its roots: it may have been replaced by one that can.
 const UNSUPPORTED_RETRY: Duration = Duration::from_secs(15 * 60);
 
 /// How long a generation older than the one in force is looked at before it is believed: a replica may lag behind, an
 /// authority that was restored does not catch up.
 pub const OLDER_HELD: Duration = Duration::from_secs(60);
-
-/// Acknowledgements that may wait to be sent: there is one for each generation, and the CA reads them.
-const ACKNOWLEDGEMENTS_MAX: usize = 8;
 
 /// Keeps the watch.
 #[derive(Debug)]
@@ -119,7 +118,7 @@ impl RootsWatcher {
                 End::Failed(error) => {
                     self.failed(&error);
                     self.failures = self.failures.saturating_add(1);
-                    backoff.wait(self.failures - 1)
+                    backoff.wait(self.failures - 1).max(error.retry_after().unwrap_or_default().min(HINT_MAX))
                 }
             };
             sleep(wait).await;
@@ -135,29 +134,27 @@ impl RootsWatcher {
     }
 
     async fn watch(&mut self) -> End {
-        let (says, outgoing) = mpsc::channel(ACKNOWLEDGEMENTS_MAX);
-        // Zero, whatever was acknowledged before: who answers may be another authority, whose numbers mean other roots.
-        let _ = says.try_send(WatchRequest { acknowledged_generation: 0 });
-        let mut hears = match self.ca.watch_roots(outgoing).await {
-            Ok(hears) => hears,
+        let svid = self.secrets.current().svid;
+        let mut watch = match self.ca.watch_roots(svid.as_ref().map(Versioned::content)).await {
+            Ok(watch) => watch,
             Err(error) => return error.into(),
         };
+        // Zero, whatever was acknowledged before: who answers may be another authority, whose numbers mean other roots.
+        watch.acknowledge(0);
         let mut held: Held = None;
         let mut newest: Option<Arc<Announced>> = None;
         loop {
             let until = held.as_ref().map(|(_, until)| *until);
             tokio::select! {
                 // A message that is half read stays in the stream; what is published stays marked as new.
-                message = next(&mut hears) => match message {
+                message = next(&mut watch.hears) => match message {
                     Ok(message) => newest = self.take(&message, &mut held).or(newest),
                     Err(end) => return end,
                 },
                 announced = self.teller.published() => {
                     if newest.as_ref().is_some_and(|newest| Arc::ptr_eq(newest, &announced)) {
                         self.metrics.roots_generation(announced.generation());
-                        let acknowledged_generation = announced.generation();
-                        // No room means that the CA does not read: the next one makes up for it.
-                        let _ = says.try_send(WatchRequest { acknowledged_generation });
+                        watch.acknowledge(announced.generation());
                     }
                 }
                 () = sleep_until(until.unwrap_or_else(Instant::now)), if until.is_some() => {

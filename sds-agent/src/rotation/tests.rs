@@ -49,7 +49,7 @@ impl Sim {
             if self.ca_up {
                 self.ends = Some(self.now.plus(self.life));
             }
-            self.step(if self.ca_up { Event::Issued { not_after } } else { Event::Failed });
+            self.step(if self.ca_up { Event::Issued { not_after } } else { Event::Failed { retry_after: None } });
         }
     }
 
@@ -233,7 +233,7 @@ proptest! {
                 }
                 Move::Fail if running => {
                     running = false;
-                    Event::Failed
+                    Event::Failed { retry_after: None }
                 }
                 Move::WallJumps(secs) => {
                     now.wall = Timestamp::from_unix_millis(now.wall.unix_millis() + secs * 1000);
@@ -272,4 +272,50 @@ proptest! {
             prop_assert!((CHECK_WAIT_MIN..=CHECK_WAIT_MAX).contains(&wait));
         }
     }
+}
+
+/// The wait after a failure with this hint, for an identity of a day of which so much is left.
+fn wait_after(hint: Duration, left: Duration) -> Duration {
+    let mut sim = Sim::new(DAY);
+    sim.run(Duration::from_secs(10));
+    sim.now = sim.now.plus(sim.ends.unwrap().uptime - sim.now.uptime - left);
+    sim.step(Event::Tick);
+    sim.step(Event::Failed { retry_after: Some(hint) });
+    let Work::Waiting { due } = sim.rotation.work else { panic!("it waits") };
+    due.soonest(sim.now)
+}
+
+#[test]
+fn a_ca_that_asks_for_time_gets_it_but_never_past_half_of_what_is_left() {
+    let minute = Duration::from_secs(60);
+    assert_eq!(wait_after(5 * minute, 10 * HOUR), 5 * minute);
+    assert_eq!(wait_after(DAY, 10 * HOUR), HINT_MAX);
+    assert_eq!(wait_after(DAY, 4 * minute), 2 * minute);
+    let mut absent = Sim::new(DAY);
+    absent.step(Event::Tick);
+    absent.step(Event::Failed { retry_after: Some(DAY) });
+    let Work::Waiting { due } = absent.rotation.work else { panic!("it waits") };
+    assert_eq!(due.soonest(absent.now), HINT_ABSENT_MAX);
+}
+
+#[test]
+fn a_hastened_renewal_comes_within_its_spread_and_never_later_than_before() {
+    let mut moments = Vec::new();
+    for seed in 0..50 {
+        let mut sim = Sim::new(DAY);
+        sim.rotation.rng = fastrand::Rng::with_seed(seed);
+        sim.run(Duration::from_secs(10));
+        sim.rotation.hasten(Duration::from_secs(60), HOUR, sim.now);
+        let Work::Waiting { due } = sim.rotation.work else { panic!("it waits") };
+        let wait = due.soonest(sim.now);
+        assert!((Duration::from_secs(60)..=HOUR + Duration::from_secs(60)).contains(&wait), "{wait:?}");
+        sim.rotation.hasten(Duration::from_secs(60), 30 * DAY, sim.now);
+        let Work::Waiting { due } = sim.rotation.work else { panic!("it waits") };
+        assert!(due.soonest(sim.now) <= wait);
+        sim.run(2 * HOUR);
+        assert_eq!(sim.published.len(), 2);
+        moments.push(wait);
+    }
+    moments.sort();
+    assert!(moments[49] - moments[0] > HOUR / 2, "they are spread");
 }

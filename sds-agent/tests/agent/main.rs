@@ -3,9 +3,11 @@
 #![cfg(test)]
 
 mod bad_requests;
+mod by_certificate;
 mod ca_answers;
 mod outages;
 mod output_files;
+mod places;
 mod process;
 mod protocol;
 mod roots;

@@ -15,7 +15,7 @@ use signet_runtime::Clock;
 use signet_testkit::TestCa;
 use tokio::task::JoinSet;
 use tonic::transport::server::TcpIncoming;
-use tonic::transport::{Identity, Server, ServerTlsConfig};
+use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 use tonic::{Request, Response, Status};
 
 use super::roots::Told;
@@ -32,12 +32,18 @@ pub(crate) struct Call {
     pub(crate) cluster: Option<String>,
     pub(crate) validity_secs: i64,
     pub(crate) key: String,
+    /// The name in the certificate that was shown in the handshake.
+    pub(crate) shown: Option<String>,
 }
+
+/// Which callers a CA serves.
+type Door = fn(&Call) -> Result<(), Status>;
 
 struct State {
     ca: Mutex<Arc<TestCa>>,
     behaviour: Mutex<Behaviour>,
     delay: Mutex<Duration>,
+    door: Mutex<Door>,
     calls: Mutex<Vec<Call>>,
 }
 
@@ -45,7 +51,7 @@ pub(crate) struct FakeCa {
     pub(crate) address: SocketAddr,
     /// What it tells of its roots.
     pub(crate) roots: Told,
-    tls_root: TestCa,
+    tls_root: Arc<TestCa>,
     state: Arc<State>,
     server: JoinSet<()>,
 }
@@ -60,11 +66,16 @@ impl IstioCertificateService for Service {
     ) -> Result<Response<IstioCertificateResponse>, Status> {
         let header = |name: &str| Some(request.metadata().get(name)?.to_str().ok()?.to_owned());
         let (authorization, cluster) = (header("authorization"), header("clusterid"));
+        let shown = request.peer_certs().map(|certificates| {
+            let leaf = signet_identity::Certificate::from_der(&certificates[0]).unwrap();
+            leaf.uris()[0].clone()
+        });
         let message = request.into_inner();
         let csr = VerifiedCsr::from_pem(message.csr.as_bytes()).unwrap();
         let key = csr.public_key().fingerprint();
-        let call = Call { authorization, cluster, validity_secs: message.validity_duration, key };
-        self.0.calls.lock().unwrap().push(call);
+        let call = Call { authorization, cluster, validity_secs: message.validity_duration, key, shown };
+        self.0.calls.lock().unwrap().push(call.clone());
+        (self.0.door.lock().unwrap())(&call)?;
         let delay = *self.0.delay.lock().unwrap();
         tokio::time::sleep(delay).await;
         let ca = self.0.ca.lock().unwrap().clone();
@@ -82,9 +93,10 @@ impl FakeCa {
             ca: Mutex::new(Arc::new(TestCa::root("cluster.local"))),
             behaviour: Mutex::new(Box::new(|ca, csr| Ok(grant(ca, csr, Duration::from_secs(3600))))),
             delay: Mutex::default(),
+            door: Mutex::new(|_| Ok(())),
             calls: Mutex::default(),
         };
-        let tls_root = TestCa::root("cluster.local");
+        let tls_root = Arc::new(TestCa::root("cluster.local"));
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let roots = Told::default();
         let mut ca = Self { address, roots, tls_root, state: Arc::new(state), server: JoinSet::new() };
@@ -96,7 +108,10 @@ impl FakeCa {
     pub(crate) fn resume(&mut self) {
         let incoming = TcpIncoming::bind(self.address).unwrap();
         self.address = incoming.local_addr().unwrap();
-        let tls = ServerTlsConfig::new().identity(self.serving_identity());
+        let tls = ServerTlsConfig::new()
+            .identity(self.serving_identity())
+            .client_ca_root(Certificate::from_pem(self.root().pem()))
+            .client_auth_optional(true);
         let service = IstioCertificateServiceServer::new(Service(self.state.clone()));
         let roots = TrustBundleServer::new(self.roots.clone());
         let server = Server::builder().tls_config(tls).unwrap().add_service(service).add_service(roots);
@@ -110,7 +125,7 @@ impl FakeCa {
 
     /// From now on its serving certificate chains to another root.
     pub(crate) async fn replace_tls_root(&mut self) {
-        self.tls_root = TestCa::root("cluster.local");
+        self.tls_root = Arc::new(TestCa::root("cluster.local"));
         self.vanish().await;
         self.resume();
     }
@@ -145,6 +160,22 @@ impl FakeCa {
     /// From now on it grants lives of this length.
     pub(crate) fn grants(&self, life: Duration) {
         self.answers(move |ca, csr| Ok(grant(ca, csr, life)));
+    }
+
+    /// From now on it serves only these callers.
+    pub(crate) fn serves(&self, door: Door) {
+        *self.state.door.lock().unwrap() = door;
+    }
+
+    /// Another replica: signs with the same root, is trusted by the same roots, is elsewhere.
+    pub(crate) async fn replica(&self) -> Self {
+        let mut other = Self::start().await;
+        *other.state.ca.lock().unwrap() = self.root();
+        other.tls_root = self.tls_root.clone();
+        other.address.set_port(0);
+        other.vanish().await;
+        other.resume();
+        other
     }
 
     /// From now on it thinks this long.

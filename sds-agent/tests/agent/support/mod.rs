@@ -9,7 +9,7 @@ use std::future::Future;
 use std::time::Duration;
 
 pub(crate) use agent::{Pod, RunningAgent, now, swap_volume};
-pub(crate) use ca::{Answer, FakeCa, lifetime};
+pub(crate) use ca::{Answer, Call, FakeCa, lifetime};
 pub(crate) use client::{Sds, identity, names, roots};
 use tokio::time::{sleep, timeout};
 
