@@ -43,6 +43,11 @@ impl Ca {
         Self::with_authority(workdir, "state_dir = \"state\"")
     }
 
+    /// A CA that will make its own root with this kind of key; nothing runs yet.
+    pub fn with_key_type(workdir: &Workdir, key_type: &str) -> Self {
+        Self::with_authority(workdir, &format!("state_dir = \"state\"\nkey_type = {key_type:?}"))
+    }
+
     /// A CA over the plugged-in files in `dir`; nothing runs yet.
     pub fn plugged_in(workdir: &Workdir, dir: &Path) -> Self {
         Self::with_authority(

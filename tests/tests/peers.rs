@@ -37,7 +37,10 @@ fn issue(workdir: &Workdir, mut ca: Ca, roots: &signet_identity::TrustBundle) ->
 }
 
 fn self_signed(workdir: &Workdir) -> Issued {
-    let mut ca = Ca::self_signed(workdir);
+    under_own_root(workdir, Ca::self_signed(workdir))
+}
+
+fn under_own_root(workdir: &Workdir, mut ca: Ca) -> Issued {
     ca.start_ready();
     let roots = ca.roots();
     ca.kill();
@@ -58,6 +61,18 @@ fn openssl_verifies_a_leaf_under_our_own_root() {
     let workdir = Workdir::new();
     let issued = self_signed(&workdir);
     assert_eq!(tools::openssl_verify(&issued.chain, &issued.roots), Ok(()));
+}
+
+#[test]
+fn openssl_verifies_a_leaf_under_our_own_root_of_every_kind_of_key() {
+    for key_type in ["P-256", "P-384"] {
+        let workdir = Workdir::new();
+        // The agent's TLS library has verified the CA's own chain by then.
+        let issued = under_own_root(&workdir, Ca::with_key_type(&workdir, key_type));
+        let root = Certificate::list_from_pem(&std::fs::read(&issued.roots).unwrap(), 100_000).unwrap().remove(0);
+        assert_eq!(root.public_key().algorithm().to_string(), key_type);
+        assert_eq!(tools::openssl_verify(&issued.chain, &issued.roots), Ok(()), "{key_type}");
+    }
 }
 
 #[test]

@@ -20,7 +20,7 @@ use super::rotation::{
     Change, Event, Generation, Moment, Origin, Phase, Policy, Readiness, Refusal, Rotation, Step, Watching, Why,
     root_id,
 };
-use super::self_signed::make_root;
+use super::self_signed::{OwnRoots, make_root};
 use super::signing::{Signing, UnfitError};
 use super::state_dir::StateDir;
 use super::store::{StateError, Store};
@@ -61,8 +61,8 @@ pub(crate) struct Conductor {
     pub(super) store: Box<dyn Store>,
     pub(super) trust_domain: TrustDomain,
     pub(super) policy: Policy,
-    /// The life of a root that is made here; `None` where none may be made.
-    pub(super) root_ttl: Option<Duration>,
+    /// What a root that is made here is like; `None` where none may be made.
+    pub(super) own_roots: Option<OwnRoots>,
     /// Where an operator puts generations.
     pub(super) plugged_in: Option<PluggedIn>,
     pub(super) rotation: Rotation,
@@ -80,14 +80,14 @@ impl Conductor {
         store: Box<dyn Store>,
         trust_domain: TrustDomain,
         policy: Policy,
-        root_ttl: Option<Duration>,
+        own_roots: Option<OwnRoots>,
         directory: Option<Directory>,
     ) -> Self {
         Self {
             store,
             trust_domain,
             policy,
-            root_ttl,
+            own_roots,
             plugged_in: directory.map(PluggedIn::new),
             rotation: Rotation::new(0),
             leads: false,
@@ -200,7 +200,7 @@ impl Conductor {
     /// Whether roots of our own may be made. Never beside a plugged-in authority: that would be a fall back that nobody
     /// asked for.
     fn can_make(&self) -> bool {
-        self.root_ttl.is_some() && (self.plugged_in.is_none() || self.is_left_empty())
+        self.own_roots.is_some() && (self.plugged_in.is_none() || self.is_left_empty())
     }
 
     /// Whether this process writes. One that begins to, or that was written past, goes on from what is written down.
@@ -249,9 +249,9 @@ impl Conductor {
         let (id, is_first) = (self.rotation.next_id(), self.rotation.generations().is_empty());
         let found = self.store.unwritten(id)?;
         let is_found = found.is_some();
-        let material = match (found, self.root_ttl) {
+        let material = match (found, self.own_roots) {
             (Some(found), _) => found,
-            (None, Some(ttl)) => make_root(&self.trust_domain, ttl, now)?,
+            (None, Some(own)) => make_root(&self.trust_domain, own, now)?,
             (None, None) => return Err(StateError::NoSigner),
         };
         let usable = material.certificate.lifetime();
@@ -387,11 +387,11 @@ fn published_pem(rotation: &Rotation) -> Option<String> {
 pub(super) fn open_self_signed(
     dir: &Path,
     trust_domain: &TrustDomain,
-    root_ttl: Duration,
+    own_roots: OwnRoots,
     now: Timestamp,
 ) -> Result<Authority, AuthorityError> {
     let store = Box::new(StateDir::new(dir, trust_domain.clone()));
-    let mut conductor = Conductor::new(store, trust_domain.clone(), Policy::by_hand(), Some(root_ttl), None);
+    let mut conductor = Conductor::new(store, trust_domain.clone(), Policy::by_hand(), Some(own_roots), None);
     Ok(Arc::unwrap_or_clone(conductor.start(now)?))
 }
 

@@ -78,7 +78,7 @@ impl Conductor {
     /// kept that signs.
     pub(super) fn import_first(&mut self, now: Timestamp) -> Result<Result<(), PluggedInError>, StateError> {
         let Some(plugged_in) = &mut self.plugged_in else { return Ok(Ok(())) };
-        if self.root_ttl.is_some() && plugged_in.directory.is_empty() {
+        if self.own_roots.is_some() && plugged_in.directory.is_empty() {
             return Ok(Ok(()));
         }
         let judged = plugged_in.directory.look_at_once();
@@ -92,7 +92,7 @@ impl Conductor {
     /// Whether no file of an authority is there, where none has to be and none was taken up before.
     pub(super) fn is_left_empty(&self) -> bool {
         let is_plugged_in = |found: &Generation| found.origin == Origin::PluggedIn && !found.phase.is_over();
-        self.root_ttl.is_some()
+        self.own_roots.is_some()
             && self.plugged_in.as_ref().is_some_and(|plugged_in| plugged_in.directory.is_empty())
             && !self.rotation.generations().iter().any(is_plugged_in)
     }

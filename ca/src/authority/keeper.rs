@@ -14,6 +14,7 @@ use super::conductor::Conductor;
 use super::plugged_in::Directory;
 use super::rotation::{Policy, Watching};
 use super::secret_store::{self, SecretStore};
+use super::self_signed::OwnRoots;
 use super::state_dir::StateDir;
 use super::store::{Memory, Store};
 use super::verbs::{Asked, AuthorityVerbs};
@@ -241,10 +242,11 @@ fn conductor(
     shared: Option<Arc<dyn SharedObject>>,
     now: Timestamp,
 ) -> Conductor {
-    let (root_ttl, dir) = match &config.source {
-        AuthoritySource::SelfSigned { .. } => (Some(config.root_ttl), None),
+    let own_roots = OwnRoots { key: config.root_key, ttl: config.root_ttl };
+    let (own_roots, dir) = match &config.source {
+        AuthoritySource::SelfSigned { .. } => (Some(own_roots), None),
         AuthoritySource::PluggedIn { dir, .. } => (None, Some(dir)),
-        AuthoritySource::PluggedInIfThere { dir, .. } => (Some(config.root_ttl), Some(dir)),
+        AuthoritySource::PluggedInIfThere { dir, .. } => (Some(own_roots), Some(dir)),
     };
     let store: Box<dyn Store> = match (shared, config.source.state_dir()) {
         (Some(shared), _) => Box::new(SecretStore::new(shared, trust_domain.clone(), now, secret_store::PATIENCE)),
@@ -257,5 +259,5 @@ fn conductor(
         }
     };
     let directory = dir.map(|dir| Directory::new(dir));
-    Conductor::new(store, trust_domain.clone(), policy, root_ttl, directory)
+    Conductor::new(store, trust_domain.clone(), policy, own_roots, directory)
 }

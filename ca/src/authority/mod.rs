@@ -26,6 +26,7 @@ pub use journal::JournalError;
 pub use keeper::{Keeper, KeeperError};
 pub use overview::{BundleView, DirectoryView, GenerationView, Overview, RootView};
 pub use plugged_in::PluggedInError;
+pub use self_signed::RootKey;
 pub use signing::{SignedLeaf, UnfitError};
 pub use store::StateError;
 
@@ -39,6 +40,7 @@ use signet_identity::{
 
 use crate::profile::LeafTemplate;
 use rotation::root_id;
+use self_signed::OwnRoots;
 use signing::Signing;
 
 /// Why there is no authority.
@@ -86,8 +88,8 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// Opens the self-signed authority in the state directory `dir`, or creates it there when the directory is empty
-    /// or missing. Nothing rotates: what was there signs, or is refused.
+    /// Opens the self-signed authority in the state directory `dir`, or creates it there with a P-256 key when the
+    /// directory is empty or missing. Nothing rotates: what was there signs, or is refused.
     ///
     /// # Errors
     /// Every variant of [`StateError`]; nothing that was there is changed then.
@@ -97,7 +99,8 @@ impl Authority {
         root_ttl: Duration,
         now: Timestamp,
     ) -> Result<Self, AuthorityError> {
-        conductor::open_self_signed(dir, trust_domain, root_ttl, now)
+        let own_roots = OwnRoots { key: RootKey::P256, ttl: root_ttl };
+        conductor::open_self_signed(dir, trust_domain, own_roots, now)
     }
 
     /// What `signing` signs as generation number `generation`, never beyond `horizon`.

@@ -1,10 +1,11 @@
 //! Makes roots of our own. Where they are kept is not known here.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use ring::digest;
 use signet_identity::der::{self, AltName};
-use signet_identity::{Certificate, Lifetime, PrivateKey, PublicKey, Serial, Timestamp, TrustDomain};
+use signet_identity::{Certificate, KeyError, Lifetime, PrivateKey, PublicKey, Serial, Timestamp, TrustDomain};
 
 use super::material::Material;
 use super::store::StateError;
@@ -25,9 +26,54 @@ const END_OF_TIME: Timestamp = Timestamp::from_unix_secs(253_402_300_799);
 const ROOT_BACKDATE_MAX: Duration = Duration::from_secs(86_400);
 const ROOT_BACKDATE_SHARE: u32 = 10;
 
-/// A fresh P-256 key and a root certificate over it, valid for `ttl`.
-pub(super) fn make_root(trust_domain: &TrustDomain, ttl: Duration, now: Timestamp) -> Result<Material, StateError> {
-    let key = PrivateKey::generate_p256()?;
+/// What kind of key a root of our own gets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RootKey {
+    /// ECDSA on NIST P-256.
+    P256,
+    /// ECDSA on NIST P-384.
+    P384,
+}
+
+impl RootKey {
+    fn generate(self) -> Result<PrivateKey, KeyError> {
+        match self {
+            Self::P256 => PrivateKey::generate_p256(),
+            Self::P384 => PrivateKey::generate_p384(),
+        }
+    }
+}
+
+impl FromStr for RootKey {
+    type Err = &'static str;
+
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        match word {
+            "P-256" => Ok(Self::P256),
+            "P-384" => Ok(Self::P384),
+            "Ed25519" => {
+                Err("Envoy offers no Ed25519 in its handshakes, so its peers could not show certificates that \
+                              such a root signed: use `P-256` or `P-384`")
+            }
+            _ if word.starts_with("RSA") => Err("RSA keys are not made here: use `P-256` or `P-384`, or make the RSA \
+                                                 authority elsewhere and name it in `authority.plugged_in_dir`"),
+            _ => Err("must be `P-256` or `P-384`"),
+        }
+    }
+}
+
+/// The roots that are made here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct OwnRoots {
+    pub(crate) key: RootKey,
+    /// How long one is valid.
+    pub(crate) ttl: Duration,
+}
+
+/// A fresh key and a root certificate over it.
+pub(super) fn make_root(trust_domain: &TrustDomain, own: OwnRoots, now: Timestamp) -> Result<Material, StateError> {
+    let OwnRoots { key, ttl } = own;
+    let key = key.generate()?;
     let signer = key.signer()?;
     let (serial, generation) = (Serial::generate()?, Serial::generate()?.to_string());
     let not_after = now.plus(ttl).min(END_OF_TIME).whole_secs();

@@ -42,6 +42,7 @@ use signet_runtime::telemetry::{LogFilter, LogFormat};
 use signet_runtime::{ConfigError, Layers, Reader};
 
 use crate::admission::AdmissionConfig;
+use crate::authority::RootKey;
 use crate::authority::rotation::Policy;
 use crate::authorize::IssuanceRule;
 use crate::ledger::LedgerConfig;
@@ -113,6 +114,8 @@ pub struct LogConfig {
 pub struct AuthorityConfig {
     /// Where the authority is.
     pub source: AuthoritySource,
+    /// What kind of key a root gets that is made here.
+    pub root_key: RootKey,
     /// Life of a root that is made here.
     pub root_ttl: Duration,
     /// The Secret in which generations are kept instead of a directory.

@@ -138,6 +138,7 @@ fn authority(reader: &mut Reader, secrets: &Secrets) -> Option<AuthorityConfig> 
     let plugged_in: Option<PathBuf> = reader.optional("authority.plugged_in_dir");
     let cacerts: Option<PathBuf> = reader.optional("authority.cacerts_dir");
     let state_dir: Option<PathBuf> = reader.or("authority.state_dir", STATE_DIR);
+    let root_key = reader.parsed_or("authority.key_type", "P-256");
     let root_ttl = duration(reader, "authority.root_ttl", "87600h");
     if plugged_in.is_some() && cacerts.is_some() {
         reader.refuse("authority.plugged_in_dir", "does not go with `authority.cacerts_dir`");
@@ -152,7 +153,8 @@ fn authority(reader: &mut Reader, secrets: &Secrets) -> Option<AuthorityConfig> 
         (None, Some(dir)) => AuthoritySource::PluggedInIfThere { dir, state_dir },
         (None, None) => AuthoritySource::SelfSigned { state_dir },
     };
-    Some(AuthorityConfig { source, root_ttl: root_ttl?, secret: secrets.authority.clone() })
+    let secret = secrets.authority.clone();
+    Some(AuthorityConfig { source, root_key: root_key?, root_ttl: root_ttl?, secret })
 }
 
 /// Beside the state, unless it is put elsewhere.

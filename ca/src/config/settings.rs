@@ -75,6 +75,7 @@ pub const SETTINGS: &[Setting] = &[
         "authority.cacerts_dir",
         "Directory of a plugged-in authority, used if it holds one",
     ),
+    Setting::new("authority.key_type", "Key of a new root: `P-256` or `P-384` [default: P-256]"),
     Setting::known_as("CITADEL_SELF_SIGNED_CA_CERT_TTL", "authority.root_ttl", "Life of a new root [default: 87600h]"),
     Setting::new("authority.rotation.automatic", "Prepare and activate without an operator [default: true]"),
     Setting::known_as(

@@ -25,6 +25,8 @@ mod istio_names;
 #[cfg(test)]
 mod jwt;
 #[cfg(test)]
+mod key_types;
+#[cfg(test)]
 mod keys;
 #[cfg(test)]
 mod killed;

@@ -12,12 +12,14 @@ use super::*;
 use crate::authority::journal;
 use crate::authority::rotation::PublishedRoot;
 use crate::authority::secret_store::SecretStore;
+use crate::authority::self_signed::RootKey;
 use crate::authority::store::Patience;
 use crate::profile::serving_leaf;
 use crate::shared::fake::Fake;
 
 mod crashes;
 mod hundred;
+mod key_types;
 mod plugged_in;
 mod replicas;
 mod store;
@@ -34,6 +36,7 @@ const CALM_TICK: Duration = Duration::from_secs(4 * 3600);
 
 const LEAF_MAX: Duration = Duration::from_secs(6 * 3600);
 const ROOT_TTL: Duration = Duration::from_secs(4 * 86_400);
+const OWN_ROOTS: OwnRoots = OwnRoots { key: RootKey::P256, ttl: ROOT_TTL };
 
 fn start() -> Timestamp {
     Timestamp::from_unix_secs(1_800_000_000)
@@ -65,6 +68,7 @@ struct World {
     directory: Option<PathBuf>,
     /// Whether a root is made where nothing is plugged in.
     makes_roots: bool,
+    root_key: RootKey,
     /// What replicas share, where generations are kept in it and not in the directory.
     shared: Option<Arc<Fake>>,
     policy: Policy,
@@ -80,6 +84,7 @@ impl World {
             bundles: Vec::new(),
             directory: None,
             makes_roots: true,
+            root_key: RootKey::P256,
             shared: None,
             policy: policy(),
         }
@@ -110,8 +115,8 @@ impl World {
     fn start_on(&mut self, store: Box<dyn Store>) -> Result<(), AuthorityError> {
         self.conductor = None;
         let directory = self.directory.as_deref().map(Directory::new);
-        let root_ttl = self.makes_roots.then_some(ROOT_TTL);
-        let mut conductor = Conductor::new(store, trust_domain(), self.policy.clone(), root_ttl, directory);
+        let own_roots = self.makes_roots.then_some(OwnRoots { key: self.root_key, ..OWN_ROOTS });
+        let mut conductor = Conductor::new(store, trust_domain(), self.policy.clone(), own_roots, directory);
         conductor.start(self.now)?;
         self.conductor = Some(conductor);
         Ok(())

@@ -60,7 +60,8 @@ fn a_process_that_follows_uses_what_the_leader_writes_and_takes_over_when_it_is_
     let mut world = World::new();
     world.restart();
     let directory = None;
-    let mut follower = Conductor::new(Box::new(world.state_dir()), trust_domain(), policy(), Some(ROOT_TTL), directory);
+    let mut follower =
+        Conductor::new(Box::new(world.state_dir()), trust_domain(), policy(), Some(OWN_ROOTS), directory);
     follower.start(world.now).unwrap();
     assert!(!follower.leads && world.conductor().leads);
     assert_eq!(follower.authority().unwrap().certificate(), world.authority().certificate());

@@ -10,7 +10,7 @@ use crate::shared::fake::{Fate, Seat};
 
 fn conductor_on(seat: Arc<Seat>, now: Timestamp) -> Conductor {
     let store = Box::new(SecretStore::new(seat, trust_domain(), now, IMPATIENCE));
-    Conductor::new(store, trust_domain(), policy(), Some(ROOT_TTL), None)
+    Conductor::new(store, trust_domain(), policy(), Some(OWN_ROOTS), None)
 }
 
 /// Lives with a leader that is killed at its write number `at`; another replica goes on. Answers with the writes.
@@ -185,7 +185,7 @@ fn a_secret_that_was_spoilt_is_refused_and_left_alone_and_what_works_goes_on() {
     let old = text(&good, "signet-authority-1.pem");
     check("signet-authority-2.pem", Some(&old), "somebody changed it");
     check("signet-authority-1.pem", None, "restore it");
-    let theirs = make_root(&trust_domain(), ROOT_TTL, start()).unwrap();
+    let theirs = make_root(&trust_domain(), OWN_ROOTS, start()).unwrap();
     check("ca-cert.pem", Some(&theirs.certificate.to_pem()), "somebody changed it");
     check("ca-key.pem", Some(&theirs.key.to_pem()), "somebody changed it");
     assert_eq!(world.phases(), "1:old 2:active 3:published");
