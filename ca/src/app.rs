@@ -154,7 +154,8 @@ impl App {
         let opening = open_authority(&config, home.as_mut(), clock.clone(), health.part("authority"));
         let mut authority = opening.await?;
         let current = authority.authority();
-        let serving = ServingKeeper::new(config.serving.names, config.serving.ttl, current.clone(), clock.clone())?;
+        let serving =
+            ServingKeeper::new(config.serving.names, config.serving.ttl, current.clone(), clock.clone()).await?;
         let minting = match config.jwt {
             Some(jwt) => {
                 let shared = home.as_mut().zip(jwt.secret.as_ref()).map(|(home, name)| home.token_key_secret(name));
@@ -286,6 +287,9 @@ impl App {
             let authority: Box<dyn Subject> = Box::new(self.authority.verbs());
             let subjects = Subjects::from([("authority", authority), (logging::SUBJECT, Box::new(LogVerbs))]);
             tasks.start("control", control::serve(socket, subjects, shutdown.clone()));
+        }
+        if let Some(watch) = self.authority.token_watch(&self.health) {
+            tasks.start("token", watch.run(shutdown.clone()));
         }
         tasks.start("authority", self.authority.run(shutdown.clone()));
         tasks.start("ledger", self.ledger.run(shutdown.clone()));

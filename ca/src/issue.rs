@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use signet_identity::{CsrError, KeyAlgorithm, KeyError, Lifetime, Serial, SpiffeId, Timestamp, VerifiedCsr};
+use signet_identity::{CsrError, KeyAlgorithm, Lifetime, Serial, SpiffeId, Timestamp, VerifiedCsr};
 use signet_runtime::Clock;
 use tokio::sync::watch;
 use tokio::time::Instant as Deadline;
@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use crate::admission::{Admission, Applicant, Permit, ShedError};
 use crate::authenticate::{Authenticator, Caller, Credential, IdentifyError};
-use crate::authority::Authority;
+use crate::authority::{Authority, SignError};
 use crate::authorize::{AuthorizeError, Authorizer, Grant};
 use crate::ledger::{Issued, Ledger, LedgerError};
 use crate::metrics::{Metrics, Stage};
@@ -81,7 +81,7 @@ pub enum IssueError {
     Profile(#[from] ProfileError),
     /// The operator.
     #[error("certificate could not be signed")]
-    Sign(#[from] KeyError),
+    Sign(#[from] SignError),
     /// The operator: what is issued cannot be recorded.
     #[error("certificate could not be recorded")]
     Ledger(#[from] LedgerError),
@@ -101,7 +101,8 @@ impl IssueError {
             Self::Profile(ProfileError::Lifetime { .. }) => "lifetime",
             Self::Profile(ProfileError::IssuerDomain) => "issuer_trust_domain",
             Self::Profile(ProfileError::IssuerNotValid) => "issuer_not_valid",
-            Self::Sign(_) => "sign",
+            Self::Sign(SignError::Key(_)) => "sign",
+            Self::Sign(SignError::Token(_)) => "token",
             Self::Ledger(error) => error.reason(),
             Self::Shed(error) => error.reason(),
         }
@@ -114,7 +115,7 @@ impl IssueError {
             Self::Unidentified(error) if error.is_undecided() => Some(try_again_after()),
             Self::NotGranted(error) if error.is_undecided() => Some(try_again_after()),
             Self::Ledger(LedgerError::TooLong) => None,
-            Self::Ledger(_) => Some(try_again_after()),
+            Self::Ledger(_) | Self::Sign(SignError::Token(_)) => Some(try_again_after()),
             _ => None,
         }
     }
@@ -175,7 +176,7 @@ impl Issuer {
         let limits = self.authorizer.limits(&caller, &grant, csr.public_key().algorithm(), now);
         let limits = limits.map_err(AuthorizeError::from)?;
         let template = self.profile.leaf(&grant, limits, &csr, request.asked_secs, &authority, now)?;
-        let leaf = authority.sign(&template)?;
+        let leaf = authority.sign(&template).await?;
         let chain = authority.chain_pem(&leaf);
         let watch = watch.end_of(Stage::Sign);
 

@@ -37,6 +37,7 @@ mod server;
 mod service;
 pub mod serving;
 pub mod shared;
+mod token;
 pub mod trust_bundle;
 mod voice;
 pub mod web;

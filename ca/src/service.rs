@@ -13,6 +13,7 @@ use signet_runtime::tasks::chain;
 use tonic::{Code, Request, Response, Status};
 
 use crate::admission::ShedError;
+use crate::authority::SignError;
 use crate::authorize::AuthorizeError;
 use crate::call::{self, Origin, UNDECIDED_TEXT};
 use crate::issue::{IssueError, IssueRequest, IssuedChain, Issuer};
@@ -28,6 +29,7 @@ const IMPERSONATION_TEXT: &str = "request impersonation authentication failure";
 
 const BUSY_TEXT: &str = "too many requests, try again";
 const LATE_TEXT: &str = "deadline passed before it was this request's turn";
+const UNSIGNED_TEXT: &str = "certificate could not be signed now, try again";
 const UNRECORDED_TEXT: &str = "certificate could not be recorded now, try again";
 
 /// The service.
@@ -117,7 +119,8 @@ pub(crate) fn told_to_caller(error: &IssueError) -> (Code, String) {
             (Code::Internal, signing(error))
         }
         IssueError::Profile(error) => (Code::InvalidArgument, signing(error)),
-        IssueError::Sign(_) => (Code::Internal, signing(&"certificate could not be signed")),
+        IssueError::Sign(SignError::Key(_)) => (Code::Internal, signing(&"certificate could not be signed")),
+        IssueError::Sign(SignError::Token(_)) => (Code::Unavailable, UNSIGNED_TEXT.to_owned()),
         IssueError::Ledger(_) => (Code::Unavailable, UNRECORDED_TEXT.to_owned()),
         IssueError::Shed(ShedError::Late) => (Code::DeadlineExceeded, LATE_TEXT.to_owned()),
         IssueError::Shed(_) => (Code::ResourceExhausted, BUSY_TEXT.to_owned()),
@@ -151,7 +154,7 @@ fn log_issued(issued: &IssuedChain, asked: &IssueRequest<'_>, origin: &Origin, b
 }
 
 fn log_refused(error: &IssueError, origin: &Origin) {
-    if matches!(error, IssueError::Ledger(_) | IssueError::Shed(_)) {
+    if matches!(error, IssueError::Ledger(_) | IssueError::Sign(SignError::Token(_)) | IssueError::Shed(_)) {
         // That something is wrong has been said once; a line for each request would say no more.
         tracing::debug!(request_id = origin.request_id, reason = error.reason(), "certificate refused");
         return;

@@ -19,7 +19,7 @@ use signet_runtime::tasks::chain;
 use signet_runtime::{Clock, Shutdown};
 use tokio::sync::watch;
 
-use crate::authority::Authority;
+use crate::authority::{Authority, SignError};
 use crate::profile::{ProfileError, serving_leaf};
 
 /// Most time between two looks at the clock, which may be set while we sleep.
@@ -34,9 +34,12 @@ pub enum ServingError {
     /// The authority cannot sign now.
     #[error(transparent)]
     Profile(#[from] ProfileError),
-    /// No key, or no signature.
+    /// No key.
     #[error(transparent)]
     Key(#[from] KeyError),
+    /// No signature.
+    #[error(transparent)]
+    Sign(#[from] SignError),
     /// The TLS library does not take the key.
     #[error("TLS library refused the key")]
     Tls(#[from] rustls::Error),
@@ -77,14 +80,15 @@ impl ServingKeeper {
     ///
     /// # Errors
     /// Every variant of [`ServingError`].
-    pub fn new(
+    pub async fn new(
         names: Vec<AltName>,
         ttl: Duration,
         mut authority: watch::Receiver<Arc<Authority>>,
         clock: Clock,
     ) -> Result<Self, ServingError> {
         let now = Timestamp::from(clock.now());
-        let (key, lifetime) = issue(&names, ttl, &authority.borrow_and_update(), now)?;
+        let signer = authority.borrow_and_update().clone();
+        let (key, lifetime) = issue(&names, ttl, &signer, now).await?;
         let certificate = Arc::new(ServingCertificate::default());
         certificate.current.store(Some(key));
         Ok(Self { names, ttl, authority, clock, certificate, lifetime, renew_at: renew_at(lifetime, now) })
@@ -111,13 +115,14 @@ impl ServingKeeper {
             };
             let now = Timestamp::from(self.clock.now());
             if changed || now >= self.renew_at || !self.lifetime.contains(now) {
-                self.renew(now);
+                self.renew(now).await;
             }
         }
     }
 
-    fn renew(&mut self, now: Timestamp) {
-        let issued = issue(&self.names, self.ttl, &self.authority.borrow_and_update(), now);
+    async fn renew(&mut self, now: Timestamp) {
+        let signer = self.authority.borrow_and_update().clone();
+        let issued = issue(&self.names, self.ttl, &signer, now).await;
         match issued {
             Ok((key, lifetime)) => {
                 self.certificate.current.store(Some(key));
@@ -134,14 +139,14 @@ impl ServingKeeper {
     }
 }
 
-fn issue(
+async fn issue(
     names: &[AltName],
     ttl: Duration,
     authority: &Authority,
     now: Timestamp,
 ) -> Result<(Arc<CertifiedKey>, Lifetime), ServingError> {
     let key = PrivateKey::generate_p256()?;
-    let leaf = authority.sign(&serving_leaf(names, key.public(), ttl, authority, now)?)?;
+    let leaf = authority.sign(&serving_leaf(names, key.public(), ttl, authority, now)?).await?;
     // Nobody asked for it, so it stands in no record.
     tracing::info!(serial = %leaf.serial, not_after = %leaf.lifetime.not_after(), ?names, "issued to ourselves");
     let between = authority.middle().iter().filter(|certificate| !certificate.is_self_issued());

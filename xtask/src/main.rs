@@ -8,16 +8,17 @@ mod demo;
 mod error;
 mod fuzz;
 mod python;
+mod softhsm;
 mod talk;
 mod test;
 mod workspace;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::error::ChoreError;
-use crate::python::Provision;
 use crate::workspace::Workspace;
 
 #[derive(Parser)]
@@ -66,6 +67,12 @@ enum Chore {
     #[command(after_help = "SIGNET_TOOLS_PYTHON=PATH names a Python of your own that has xtask/python/tools.txt.\n\n\
         Example:\n  cargo xtask tools")]
     Tools(ProvisionOptions),
+    /// Unpack SoftHSM, a PKCS#11 token in software, under the target directory.
+    #[command(
+        after_help = "SIGNET_SOFTHSM=ROOT names the root below which it is installed; nothing is unpacked then.\n\n\
+        Example:\n  cargo xtask softhsm && cargo test -p signet-ca --features pkcs11 pkcs11"
+    )]
+    Softhsm(ProvisionOptions),
 }
 
 #[derive(Args)]
@@ -93,17 +100,17 @@ fn run(chore: &Chore) -> Result<ExitCode, ChoreError> {
         Chore::Demo(options) => demo::run(&workspace, options),
         Chore::Bench(options) => bench::run(&workspace, options),
         Chore::Fuzz(options) => fuzz::run(&workspace, options),
-        Chore::Envoy(options) => provide(&workspace, &python::ENVOY, options),
-        Chore::Tools(options) => provide(&workspace, &python::TOOLS, options),
+        Chore::Envoy(options) => provided(python::ENVOY.title, &python::ENVOY.provide(&workspace)?, options),
+        Chore::Tools(options) => provided(python::TOOLS.title, &python::TOOLS.provide(&workspace)?, options),
+        Chore::Softhsm(options) => provided("SoftHSM", &softhsm::provide(&workspace)?, options),
     }
 }
 
-fn provide(workspace: &Workspace, what: &Provision, options: &ProvisionOptions) -> Result<ExitCode, ChoreError> {
-    let program = what.provide(workspace)?;
+fn provided(title: &str, place: &Path, options: &ProvisionOptions) -> Result<ExitCode, ChoreError> {
     if options.print_path {
-        talk::data(&program.display().to_string());
+        talk::data(&place.display().to_string());
     } else {
-        talk::progress(&format!("{} ready: {}", what.title, program.display()));
+        talk::progress(&format!("{title} ready: {}", place.display()));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -147,7 +147,8 @@ fn is_complete(venv: &Path, wanted: &str) -> bool {
     fs::read_to_string(venv.join(MARKER)).is_ok_and(|found| found == wanted)
 }
 
-fn remove(folder: &Path) -> io::Result<()> {
+/// Removes a folder that may not be there.
+pub(crate) fn remove(folder: &Path) -> io::Result<()> {
     match fs::remove_dir_all(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         result => result,
@@ -155,7 +156,7 @@ fn remove(folder: &Path) -> io::Result<()> {
 }
 
 /// Runs to the end, with everything it says on stderr.
-fn run(command: &mut Command, hint: &str) -> Result<(), ChoreError> {
+pub(crate) fn run(command: &mut Command, hint: &str) -> Result<(), ChoreError> {
     let program = command.get_program().to_string_lossy().into_owned();
     let status = command.stdin(Stdio::null()).stdout(io::stderr()).status().map_err(|source| ChoreError::Start {
         program: program.clone(),

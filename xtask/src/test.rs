@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::ChoreError;
 use crate::python::{ENVOY, TOOLS};
+use crate::softhsm;
 use crate::talk;
 use crate::workspace::{Workspace, run_step};
 
@@ -26,7 +27,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode, 
         steps.cargo("format", workspace.cargo().args(["fmt", "--all", "--check"]))?;
         let lints = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
         steps.cargo("lints", workspace.cargo().args(lints))?;
-        let lints = ["clippy", "-p", "signet-ca", "--features", "otlp", "--all-targets", "--", "-D", "warnings"];
+        let lints = ["clippy", "-p", "signet-ca", "--features", "otlp,pkcs11", "--all-targets", "--", "-D", "warnings"];
         steps.cargo("lints of features", workspace.cargo().args(lints))?;
     }
     let (envoy, tools) =
@@ -37,14 +38,22 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode, 
     tests.env(ENVOY.variable, envoy).env(TOOLS.variable, tools);
     steps.cargo("tests", &mut tests)?;
     if !options.quick {
-        let traces = ["test", "-p", "signet-ca", "--features", "otlp", "--lib", "--test", "room", "otlp"];
-        steps.cargo("tests of features", workspace.cargo().args(traces))?;
+        features(workspace, &mut steps)?;
         let mut docs = workspace.cargo();
         docs.args(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings");
         steps.cargo("docs", &mut docs)?;
     }
     talk::progress(&steps.summary());
     Ok(ExitCode::SUCCESS)
+}
+
+/// The tests of what is not compiled in by default.
+fn features(workspace: &Workspace, steps: &mut Steps) -> Result<(), ChoreError> {
+    let token = steps.step("SoftHSM", || softhsm::provide(workspace))?;
+    let mut tests = workspace.cargo();
+    tests.args(["test", "-p", "signet-ca", "--features", "otlp,pkcs11", "--lib", "--test", "room"]);
+    tests.args(["--", "otlp", "pkcs11", "token::"]).env(softhsm::VARIABLE, token);
+    steps.cargo("tests of features", &mut tests)
 }
 
 /// What was done, and how long it took.

@@ -17,14 +17,15 @@ use super::import::PluggedIn;
 use super::plugged_in::Directory;
 use super::remark::tell;
 use super::rotation::{
-    Change, Event, Generation, Moment, Origin, Phase, Policy, Readiness, Refusal, Rotation, Step, Watching, Why,
-    root_id,
+    Change, Event, Generation, Moment, Origin, Phase, Policy, Refusal, Rotation, Step, Watching, Why, root_id,
 };
 use super::self_signed::{OwnRoots, make_root};
 use super::signing::{Signing, UnfitError};
 use super::state_dir::StateDir;
 use super::store::{StateError, Store};
+use super::wish::{Wish, WishError};
 use super::{Authority, AuthorityError, Published};
+use crate::token::TokenKeys;
 
 /// Most steps of one look. Each generation takes a few; what is left over follows at the next look.
 const STEPS_MAX: usize = 64;
@@ -32,29 +33,6 @@ const STEPS_MAX: usize = 64;
 /// The longest life that a leaf may have had before horizons were written down: the default of `leaf.max_ttl`, in
 /// case a smaller one is in force now.
 const LEAF_BEFORE_HORIZONS_MAX: Duration = Duration::from_secs(2160 * 3600);
-
-/// What an operator may want.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Wish {
-    Prepare,
-    Activate { id: u64, readiness: Readiness },
-    Taint { id: u64 },
-    Revoke { id: u64 },
-}
-
-/// Why a wish was not done.
-#[derive(Debug, thiserror::Error)]
-pub enum WishError {
-    /// It breaks a rule.
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-    /// Another process leads.
-    #[error("another process leads the rotation, ask that one")]
-    NotLeading,
-    /// It could not be put into effect.
-    #[error("it could not be put into effect")]
-    State(#[from] StateError),
-}
 
 /// The rotation with its store and what is in effect of it.
 pub(crate) struct Conductor {
@@ -65,6 +43,8 @@ pub(crate) struct Conductor {
     pub(super) own_roots: Option<OwnRoots>,
     /// Where an operator puts generations.
     pub(super) plugged_in: Option<PluggedIn>,
+    /// Where keys are that never leave their place.
+    pub(super) tokens: Option<TokenKeys>,
     pub(super) rotation: Rotation,
     pub(super) leads: bool,
     /// What signs, and as which generation.
@@ -89,6 +69,7 @@ impl Conductor {
             policy,
             own_roots,
             plugged_in: directory.map(PluggedIn::new),
+            tokens: None,
             rotation: Rotation::new(0),
             leads: false,
             signing: None,
@@ -106,7 +87,7 @@ impl Conductor {
             let error = match self.begin(now) {
                 Ok(Some(authority)) => return Ok(authority),
                 Ok(None) => StateError::Busy { place: self.store.place(1) }.into(),
-                Err(AuthorityError::SelfSigned(error)) if error.is_passing() => error.into(),
+                Err(error) if error.is_passing() => error,
                 Err(error) => return Err(error),
             };
             if waited >= patience.deadline {
@@ -260,7 +241,7 @@ impl Conductor {
         let mut offer = material.offer(&roots, usable, Origin::SelfSigned);
         if !is_found {
             // One that cannot sign must not be kept, or it would be found again and again.
-            Signing::new(&material, &self.trust_domain, now).map_err(|error| self.unfit(id, error))?;
+            Signing::new(&material, None, &self.trust_domain, now).map_err(|error| self.unfit(id, error))?;
             self.store.keep(id, material)?;
             tracing::info!(generation = id, place = %self.store.place(id).display(), reason = %why, "root made");
         }
@@ -356,7 +337,8 @@ impl Conductor {
             return Ok(signing.clone());
         }
         let material = self.store.material(generation)?;
-        let signing = Signing::new(&material, &self.trust_domain, now).map_err(|error| self.unfit(id, error))?;
+        let signing = Signing::new(&material, self.tokens.as_ref(), &self.trust_domain, now)
+            .map_err(|error| self.unfit(id, error))?;
         Ok(Arc::new(signing))
     }
 

@@ -37,8 +37,21 @@ impl PluggedInError {
             Self::Unfit { source: UnfitError::Expired { .. }, .. } => "expired",
             Self::Unfit { source: UnfitError::NotYetValid { .. }, .. } => "not_yet_valid",
             Self::Unfit { source: UnfitError::NoPath(_), .. } => "untrusted",
+            Self::Unfit { source: UnfitError::Token(_), .. } => "token",
             Self::Unfit { .. } => "unfit",
         }
+    }
+}
+
+impl PluggedInError {
+    /// Whether time, or what becomes of the token, will change what is thought of the same files.
+    fn is_for_now(&self) -> bool {
+        matches!(self, Self::Unfit { source: UnfitError::NotYetValid { .. } | UnfitError::Token(_), .. })
+    }
+
+    /// Whether it may be gone at the next attempt without anybody's doing.
+    pub(super) fn is_passing(&self) -> bool {
+        matches!(self, Self::Unfit { source, .. } if source.is_passing())
     }
 }
 
@@ -131,8 +144,7 @@ impl Conductor {
             Ok((material, offer)) => self.take_up(material, offer.clone(), now),
             Err(error) => {
                 self.refuse(error.reason(), &chain(error));
-                let is_early = matches!(error, PluggedInError::Unfit { source: UnfitError::NotYetValid { .. }, .. });
-                Ok(if is_early { Verdict::ForNow } else { Verdict::Final })
+                Ok(if error.is_for_now() { Verdict::ForNow } else { Verdict::Final })
             }
         };
         if let Some(plugged_in) = self.plugged_in.as_mut().filter(|_| !matches!(verdict, Ok(Verdict::Final))) {
@@ -143,7 +155,7 @@ impl Conductor {
 
     fn fit(&self, material: Material, now: Timestamp) -> Result<(Material, Offer), PluggedInError> {
         let unfit = |source| PluggedInError::Unfit { dir: self.directory_path(), source };
-        let signing = Signing::new(&material, &self.trust_domain, now).map_err(unfit)?;
+        let signing = Signing::new(&material, self.tokens.as_ref(), &self.trust_domain, now).map_err(unfit)?;
         let mut offer = material.offer(&signing.roots, signing.usable, Origin::PluggedIn);
         offer.anchors = anchors(&signing, now);
         offer.is_armed = true;

@@ -6,12 +6,12 @@ use std::time::Duration;
 use prometheus_client::registry::Registry;
 use signet_identity::{Timestamp, TrustDomain};
 use signet_runtime::tasks::chain;
-use signet_runtime::{Clock, HealthHandle, Shutdown};
+use signet_runtime::{Clock, Health, HealthHandle, Shutdown};
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::{JoinError, spawn_blocking};
 
 use super::conductor::Conductor;
-use super::plugged_in::Directory;
+use super::plugged_in::{Directory, Keys};
 use super::rotation::{Policy, Watching};
 use super::secret_store::{self, SecretStore};
 use super::self_signed::OwnRoots;
@@ -22,6 +22,7 @@ use super::{Authority, AuthorityError, Overview};
 use crate::config::{AuthorityConfig, AuthoritySource};
 use crate::metrics::AuthorityMetrics;
 use crate::shared::SharedObject;
+use crate::token::{TokenKeys, TokenWatch};
 use crate::trust_bundle::Acknowledgements;
 
 /// Time between two looks.
@@ -77,7 +78,9 @@ impl Keeper {
     ) -> Result<Self, AuthorityError> {
         let (now, looked_steady) = (Timestamp::from(clock.now()), clock.steady());
         let bell = shared.as_ref().map_or_else(Arc::default, |shared| shared.bell());
+        let tokens = config.pkcs11.as_ref().and_then(|token| TokenKeys::open(token, clock.clone()));
         let mut conductor = conductor(config, policy, trust_domain, shared, now);
+        conductor.tokens = tokens;
         let authority = conductor.start(now)?;
         tracing::info!(
             generation = authority.generation(),
@@ -143,6 +146,15 @@ impl Keeper {
     pub fn register(&self, registry: &mut Registry) {
         let (overview, authority) = (self.overview.subscribe(), self.authority.subscribe());
         self.metrics.register(registry, overview, authority, self.acknowledgements.clone());
+        if let Some(tokens) = &self.conductor.tokens {
+            tokens.register(registry);
+        }
+    }
+
+    /// What tells `health` whether a key in a token can be used, where there is one.
+    pub(crate) fn token_watch(&self, health: &Health) -> Option<TokenWatch> {
+        let tokens = self.conductor.tokens.as_ref()?;
+        tokens.watch(self.authority(), health)
     }
 
     /// Where operators ask.
@@ -258,6 +270,7 @@ fn conductor(
             Box::new(Memory::numbered_from(u64::try_from(now.unix_secs()).unwrap_or(0)))
         }
     };
-    let directory = dir.map(|dir| Directory::new(dir));
+    let keys = if config.pkcs11.is_some() { Keys::InToken } else { Keys::Beside };
+    let directory = dir.map(|dir| Directory::new(dir, keys));
     Conductor::new(store, trust_domain.clone(), policy, own_roots, directory)
 }

@@ -16,11 +16,12 @@ pub mod rotation;
 mod secret_store;
 mod self_signed;
 mod signing;
+mod signing_key;
 mod state_dir;
 mod store;
 mod verbs;
+mod wish;
 
-pub use conductor::WishError;
 pub(crate) use import::Reload;
 pub use journal::JournalError;
 pub use keeper::{Keeper, KeeperError};
@@ -28,14 +29,18 @@ pub use overview::{BundleView, DirectoryView, GenerationView, Overview, RootView
 pub use plugged_in::PluggedInError;
 pub use self_signed::RootKey;
 pub use signing::{SignedLeaf, UnfitError};
+pub use signing_key::SignError;
 pub use store::StateError;
+pub use wish::WishError;
+
+pub use crate::token::TokenError;
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use signet_identity::{
-    Certificate, KeyError, Lifetime, SignatureAlgorithm, SpiffeId, Timestamp, TrustBundle, TrustDomain, hex, pem,
+    Certificate, Lifetime, SignatureAlgorithm, SpiffeId, Timestamp, TrustBundle, TrustDomain, hex, pem,
 };
 
 use crate::profile::LeafTemplate;
@@ -52,6 +57,16 @@ pub enum AuthorityError {
     /// The directory of a plugged-in authority.
     #[error("plugged-in authority cannot be used")]
     PluggedIn(#[from] PluggedInError),
+}
+
+impl AuthorityError {
+    /// Whether it may be gone at the next attempt without anybody's doing.
+    fn is_passing(&self) -> bool {
+        match self {
+            Self::SelfSigned(error) => error.is_passing(),
+            Self::PluggedIn(error) => error.is_passing(),
+        }
+    }
 }
 
 /// The roots that callers are given.
@@ -120,9 +135,15 @@ impl Authority {
     /// Signs a leaf.
     ///
     /// # Errors
-    /// [`KeyError::Randomness`], [`KeyError::Signing`].
-    pub fn sign(&self, template: &LeafTemplate) -> Result<SignedLeaf, KeyError> {
-        self.signing.sign(template)
+    /// Every variant of [`SignError`].
+    pub async fn sign(&self, template: &LeafTemplate) -> Result<SignedLeaf, SignError> {
+        self.signing.sign(template).await
+    }
+
+    /// Signs `message` for nobody, if the key is in a token.
+    #[cfg(feature = "pkcs11")]
+    pub(crate) async fn try_token(&self, message: &[u8]) -> Result<(), SignError> {
+        self.signing.try_token(message).await
     }
 
     /// The elements of an answer: the leaf, each certificate between, and all roots in one.

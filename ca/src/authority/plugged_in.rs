@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 
 use super::UnfitError;
 use super::material::Material;
+use super::signing_key::Key;
 
 /// Why a directory is not used.
 #[derive(Debug, thiserror::Error)]
@@ -86,10 +87,20 @@ type Digest = [u8; 32];
 #[derive(Debug)]
 pub(super) struct Directory {
     dir: PathBuf,
+    keys: Keys,
     /// The content of the look before.
     seen: Option<Digest>,
     /// The content that was judged last.
     judged: Option<Digest>,
+}
+
+/// Where the keys of what is plugged in are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keys {
+    /// In the directory.
+    Beside,
+    /// In a token. A file where one would be is not read.
+    InToken,
 }
 
 /// What a look finds.
@@ -101,8 +112,8 @@ pub(super) enum Seen {
 }
 
 impl Directory {
-    pub(super) fn new(dir: &Path) -> Self {
-        Self { dir: dir.to_owned(), seen: None, judged: None }
+    pub(super) fn new(dir: &Path, keys: Keys) -> Self {
+        Self { dir: dir.to_owned(), keys, seen: None, judged: None }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -111,12 +122,12 @@ impl Directory {
 
     /// Whether no file of an authority is there.
     pub(super) fn is_empty(&self) -> bool {
-        Layout::of(&self.dir).files().all(|name| files::is_absent(&self.dir.join(name)))
+        Layout::of(&self.dir).files(self.keys).all(|name| files::is_absent(&self.dir.join(name)))
     }
 
     /// What is there now, however fresh.
     pub(super) fn look_at_once(&mut self) -> Result<Material, PluggedInError> {
-        let set = FileSet::read(&self.dir);
+        let set = FileSet::read(&self.dir, self.keys);
         self.seen = Some(set.digest());
         self.judged = self.seen;
         set.whole()?.material()
@@ -134,7 +145,7 @@ impl Directory {
 
     /// What is there, once it has not changed from one look to the next.
     pub(super) fn look(&mut self) -> Seen {
-        let set = FileSet::read(&self.dir);
+        let set = FileSet::read(&self.dir, self.keys);
         let digest = Some(set.digest());
         if digest == self.judged {
             self.seen = digest;
@@ -151,6 +162,7 @@ impl Directory {
 /// The files of a directory as they were read, each once.
 struct FileSet<'a> {
     dir: &'a Path,
+    keys: Keys,
     layout: &'static Layout,
     contents: Vec<(&'static str, Content)>,
 }
@@ -167,9 +179,10 @@ impl Layout {
     }
 
     /// Each file once, in the order in which missing ones are told.
-    fn files(&self) -> impl Iterator<Item = &'static str> {
+    fn files(&self, keys: Keys) -> impl Iterator<Item = &'static str> {
         let own = [self.key, self.certificate, self.roots];
-        own.into_iter().chain(self.chain.iter().copied().filter(move |name| !own.contains(name)))
+        let is_read = move |name: &&str| keys == Keys::Beside || *name != self.key;
+        own.into_iter().filter(is_read).chain(self.chain.iter().copied().filter(move |name| !own.contains(name)))
     }
 
     fn max_bytes(&self, name: &str) -> usize {
@@ -178,7 +191,7 @@ impl Layout {
 }
 
 impl<'a> FileSet<'a> {
-    fn read(dir: &'a Path) -> Self {
+    fn read(dir: &'a Path, keys: Keys) -> Self {
         let layout = Layout::of(dir);
         let content = |name: &str| {
             let path = dir.join(name);
@@ -188,7 +201,7 @@ impl<'a> FileSet<'a> {
                 Err(error) => Content::Unreadable(error),
             }
         };
-        Self { dir, layout, contents: layout.files().map(|name| (name, content(name))).collect() }
+        Self { dir, keys, layout, contents: layout.files(keys).map(|name| (name, content(name))).collect() }
     }
 
     fn digest(&self) -> Digest {
@@ -208,7 +221,7 @@ impl<'a> FileSet<'a> {
 
     /// The bytes of all files, if all are there and can be read.
     fn whole(self) -> Result<WholeSet<'a>, PluggedInError> {
-        let Self { dir, layout, contents } = self;
+        let Self { dir, keys, layout, contents } = self;
         let absent = contents.iter().filter(|(_, content)| matches!(content, Content::Absent));
         let missing: Vec<_> = absent.map(|(name, _)| format!("`{name}`")).collect();
         if !missing.is_empty() {
@@ -222,20 +235,25 @@ impl<'a> FileSet<'a> {
                 Content::Absent => {}
             }
         }
-        Ok(WholeSet { dir, layout, bytes })
+        Ok(WholeSet { dir, keys, layout, bytes })
     }
 }
 
 /// The bytes of every file of a layout.
 struct WholeSet<'a> {
     dir: &'a Path,
+    keys: Keys,
     layout: &'static Layout,
     bytes: BTreeMap<&'static str, Zeroizing<Vec<u8>>>,
 }
 
 impl WholeSet<'_> {
     fn material(&self) -> Result<Material, PluggedInError> {
-        let (key, certificate) = (self.key()?, self.signing_certificate()?);
+        let key = match self.keys {
+            Keys::Beside => Key::Held(self.key()?),
+            Keys::InToken => Key::InToken,
+        };
+        let certificate = self.signing_certificate()?;
         let mut middle = Vec::new();
         for name in self.layout.chain {
             middle.extend(self.certificates(name)?);

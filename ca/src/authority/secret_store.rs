@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 use super::journal;
 use super::material::{Material, MaterialError};
 use super::rotation::{Generation, Origin, Rotation};
+use super::signing_key::Key;
 use super::store::{Patience, StateError, Store};
 use crate::shared::{Changes, Share, SharedError, SharedObject};
 
@@ -87,7 +88,7 @@ impl SecretStore {
         };
         let key = PrivateKey::from_pem(key).map_err(|error| unusable(ISTIO_KEY, MaterialError::Key(error)))?;
         let roots_pem = certificate.to_pem();
-        Ok(Some(Material { key, certificate: certificate.clone(), middle: Vec::new(), roots_pem }))
+        Ok(Some(Material { key: Key::Held(key), certificate: certificate.clone(), middle: Vec::new(), roots_pem }))
     }
 
     fn istio_certificates(&self) -> Result<Vec<Certificate>, StateError> {
@@ -99,7 +100,7 @@ impl SecretStore {
     /// Whether Istio's keys hold what `material` is made of.
     fn is_istios(&self, material: &Material) -> bool {
         let key = self.share.entry(ISTIO_KEY).and_then(|text| PrivateKey::from_pem(text).ok());
-        let is_key = key.is_some_and(|key| key.public() == material.key.public());
+        let is_key = key.is_some_and(|key| Some(key.public()) == material.key.held().map(PrivateKey::public));
         is_key && self.istio_certificates().is_ok_and(|found| found.first() == Some(&material.certificate))
     }
 
@@ -124,7 +125,9 @@ impl SecretStore {
         let mut changes = Changes::new();
         if !self.is_istios(&material) {
             Self::set(&mut changes, ISTIO_CERTIFICATE, material.certificate.to_pem());
-            Self::set(&mut changes, ISTIO_KEY, material.key.to_pem().as_bytes());
+            // A key in a token is nobody's to write down.
+            let key = material.key.held().map(PrivateKey::to_pem).unwrap_or_default();
+            Self::set(&mut changes, ISTIO_KEY, key.as_bytes());
         }
         let chain: String = material.middle.iter().map(Certificate::to_pem).collect();
         for (name, text) in [(ISTIO_CHAIN, chain.as_str()), (ISTIO_EMPTY, ""), (ISTIO_ROOTS, roots_pem)] {
@@ -197,7 +200,7 @@ impl Store for SecretStore {
         let material =
             found.ok_or_else(|| StateError::KeyLost { root: self.share.place(), authority: path.clone() })?;
         let is_whole = material.content(generation.roots.ids()) == generation.content
-            && material.key.public() == material.certificate.public_key();
+            && material.key.may_belong_to(material.certificate.public_key());
         if is_whole { Ok(material) } else { Err(StateError::Exchanged { path }) }
     }
 
@@ -258,11 +261,13 @@ impl Store for SecretStore {
 impl StateError {
     /// Whether it may be gone at the next attempt without anybody's doing.
     pub(super) fn is_passing(&self) -> bool {
-        matches!(
-            self,
-            Self::Shared(
+        match self {
+            Self::Shared(error) => matches!(
+                error,
                 SharedError::Unreachable { .. } | SharedError::Conflict { .. } | SharedError::NotLeading { .. }
-            )
-        )
+            ),
+            Self::Unfit { source, .. } => source.is_passing(),
+            _ => false,
+        }
     }
 }

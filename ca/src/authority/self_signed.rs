@@ -8,6 +8,7 @@ use signet_identity::der::{self, AltName};
 use signet_identity::{Certificate, KeyError, Lifetime, PrivateKey, PublicKey, Serial, Timestamp, TrustDomain};
 
 use super::material::Material;
+use super::signing_key::Key;
 use super::store::StateError;
 use crate::encode;
 use crate::profile::BACKDATE;
@@ -92,7 +93,7 @@ pub(super) fn make_root(trust_domain: &TrustDomain, own: OwnRoots, now: Timestam
     let certificate = der::signed(&to_be_signed, signer.algorithm(), &signer.sign(&to_be_signed)?);
     let certificate = Certificate::from_der(&certificate).map_err(StateError::Made)?;
     let roots_pem = certificate.to_pem();
-    Ok(Material { key, certificate, middle: Vec::new(), roots_pem })
+    Ok(Material { key: Key::Held(key), certificate, middle: Vec::new(), roots_pem })
 }
 
 fn key_id(key: &PublicKey) -> Vec<u8> {

@@ -4,13 +4,15 @@ use std::collections::BTreeSet;
 
 use signet_identity::der::AltName;
 use signet_identity::{
-    BundleError, Certificate, CertificateError, KeyError, Lifetime, PrivateKey, PublicKey, Serial, Signer, SpiffeId,
-    Timestamp, TrustBundle, TrustDomain, VerifyError, der,
+    BundleError, Certificate, CertificateError, KeyError, Lifetime, PrivateKey, PublicKey, Serial, SpiffeId, Timestamp,
+    TrustBundle, TrustDomain, VerifyError, der,
 };
 
 use super::material::Material;
+use super::signing_key::{SignError, SigningKey};
 use crate::encode;
 use crate::profile::LeafTemplate;
+use crate::token::{TokenError, TokenKeys};
 
 /// Why key, certificate and roots do not make an authority.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -42,9 +44,31 @@ pub enum UnfitError {
     /// The key cannot sign.
     #[error("signing key cannot be used: {0}")]
     Key(#[from] KeyError),
+    /// The key is in a token, and no token is configured.
+    #[error("its key is in a PKCS#11 token: set `authority.pkcs11.module`")]
+    NoToken,
+    /// The token does not sign with the key.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// A trial certificate could not be read back.
     #[error("a certificate signed by this authority could not be read: {0}")]
     Trial(#[from] CertificateError),
+}
+
+impl UnfitError {
+    /// Whether it may be gone at the next attempt without anybody's doing.
+    pub(super) fn is_passing(&self) -> bool {
+        matches!(self, Self::Token(error) if error.is_passing())
+    }
+}
+
+impl From<SignError> for UnfitError {
+    fn from(error: SignError) -> Self {
+        match error {
+            SignError::Key(error) => error.into(),
+            SignError::Token(error) => error.into(),
+        }
+    }
 }
 
 /// A leaf, signed.
@@ -61,7 +85,7 @@ pub struct SignedLeaf {
 /// Signs leaves. It exists only after a trial leaf was verified against its own roots.
 #[derive(Debug)]
 pub(crate) struct Signing {
-    signer: Signer,
+    key: SigningKey,
     pub(super) certificate: Certificate,
     /// What stands between leaf and roots in an answer, one PEM block each.
     pub(super) middle: Vec<Certificate>,
@@ -72,9 +96,15 @@ pub(crate) struct Signing {
 }
 
 impl Signing {
-    pub(crate) fn new(material: &Material, trust_domain: &TrustDomain, now: Timestamp) -> Result<Self, UnfitError> {
+    /// Tries `material` out; a key that is in a token is looked for among `tokens`. Waits for the token.
+    pub(crate) fn new(
+        material: &Material,
+        tokens: Option<&TokenKeys>,
+        trust_domain: &TrustDomain,
+        now: Timestamp,
+    ) -> Result<Self, UnfitError> {
         let Material { key, certificate, middle, roots_pem } = material;
-        if key.public() != certificate.public_key() {
+        if !key.may_belong_to(certificate.public_key()) {
             return Err(UnfitError::KeyMismatch);
         }
         if !certificate.is_ca() {
@@ -88,7 +118,7 @@ impl Signing {
             return Err(UnfitError::Expired { not_after: validity.not_after() });
         }
         let mut signing = Self {
-            signer: key.signer()?,
+            key: SigningKey::of(key, certificate.public_key(), tokens)?,
             certificate: certificate.clone(),
             middle: middle.clone(),
             middle_pem: middle.iter().map(Certificate::to_pem).collect(),
@@ -99,11 +129,32 @@ impl Signing {
         Ok(signing)
     }
 
-    pub(super) fn sign(&self, template: &LeafTemplate) -> Result<SignedLeaf, KeyError> {
+    pub(super) async fn sign(&self, template: &LeafTemplate) -> Result<SignedLeaf, SignError> {
+        let unsigned = self.unsigned(template)?;
+        let signature = self.key.sign(&unsigned.der).await?;
+        Ok(self.signed(unsigned, &signature))
+    }
+
+    /// As [`Signing::sign`], for a thread that may wait.
+    pub(super) fn sign_waiting(&self, template: &LeafTemplate) -> Result<SignedLeaf, SignError> {
+        let unsigned = self.unsigned(template)?;
+        let signature = self.key.sign_waiting(&unsigned.der)?;
+        Ok(self.signed(unsigned, &signature))
+    }
+
+    #[cfg(feature = "pkcs11")]
+    pub(super) async fn try_token(&self, message: &[u8]) -> Result<(), SignError> {
+        match &self.key {
+            SigningKey::Held(_) => Ok(()),
+            key @ SigningKey::InToken(_) => key.sign(message).await.map(|_| ()),
+        }
+    }
+
+    fn unsigned(&self, template: &LeafTemplate) -> Result<SignedLeaf, KeyError> {
         let serial = Serial::generate()?;
-        let to_be_signed = encode::leaf(&encode::Leaf {
+        let der = encode::leaf(&encode::Leaf {
             serial: &serial,
-            algorithm: self.signer.algorithm(),
+            algorithm: self.algorithm(),
             issuer_der: self.certificate.subject_der(),
             issuer_key_id: self.certificate.subject_key_id(),
             common_name: template.common_name.as_deref(),
@@ -112,13 +163,15 @@ impl Signing {
             public_key: &template.public_key,
             known_since: template.known_since,
         });
-        let signature = self.signer.sign(&to_be_signed)?;
-        let der = der::signed(&to_be_signed, self.signer.algorithm(), &signature);
         Ok(SignedLeaf { serial, lifetime: template.lifetime, der })
     }
 
+    fn signed(&self, unsigned: SignedLeaf, signature: &[u8]) -> SignedLeaf {
+        SignedLeaf { der: der::signed(&unsigned.der, self.algorithm(), signature), ..unsigned }
+    }
+
     pub(super) fn algorithm(&self) -> signet_identity::SignatureAlgorithm {
-        self.signer.algorithm()
+        self.key.algorithm()
     }
 
     /// Whether a leaf signed here is trusted at `now` by those who have `roots` alone.
@@ -138,7 +191,7 @@ impl Signing {
     fn trial_leaf(&self) -> Result<Certificate, UnfitError> {
         let key = PrivateKey::generate_p256()?;
         let template = self.trial(key.public());
-        Ok(Certificate::from_der(&self.sign(&template)?.der)?)
+        Ok(Certificate::from_der(&self.sign_waiting(&template)?.der)?)
     }
 
     fn trial(&self, public_key: &PublicKey) -> LeafTemplate {

@@ -140,6 +140,8 @@ impl Store for StateDir {
             // An operator's set, which comes again from its directory. One that stands as the first generation may be
             // the only copy that there is.
             Err(StateError::Incomplete { keys: 1, certificates: 2.., .. }) if id > 1 => return Ok(None),
+            // Its key is in a token, so that nothing is lost with it.
+            Err(StateError::Incomplete { keys: 0, certificates: 1.., .. }) => return Ok(None),
             read => read?,
         };
         match read {

@@ -8,9 +8,9 @@ use serde_json::Value;
 use signet_runtime::tasks::chain;
 use tokio::sync::{mpsc, oneshot};
 
-use super::conductor::{Wish, WishError};
 use super::overview::Overview;
 use super::rotation::Readiness;
+use super::wish::{Wish, WishError};
 use crate::control::{Answer, Subject};
 
 /// A wish on its way to the keeper; none asks for the overview alone.

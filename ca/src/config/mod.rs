@@ -13,6 +13,7 @@ mod ledger;
 mod means;
 mod oidc_callers;
 mod otlp;
+mod pkcs11;
 mod rotation;
 mod rules;
 mod secrets;
@@ -28,6 +29,9 @@ pub use jwt::JwtConfig;
 pub use kubernetes::KubernetesConfig;
 pub use oidc_callers::OidcConfig;
 pub use otlp::OtlpConfig;
+#[cfg(feature = "pkcs11")]
+pub(crate) use pkcs11::check_pin_mode;
+pub use pkcs11::{Pkcs11Config, TokenName};
 pub use settings::SETTINGS;
 pub use web::{WebCertificate, WebConfig};
 
@@ -120,6 +124,8 @@ pub struct AuthorityConfig {
     pub root_ttl: Duration,
     /// The Secret in which generations are kept instead of a directory.
     pub secret: Option<String>,
+    /// The token that holds the key of a plugged-in authority, where it is not in a file.
+    pub pkcs11: Option<Pkcs11Config>,
 }
 
 /// Where the authority is.

@@ -20,6 +20,7 @@ use super::kubernetes::kubernetes;
 use super::ledger::ledger;
 use super::oidc_callers;
 use super::otlp::otlp;
+use super::pkcs11::pkcs11;
 use super::rotation;
 use super::rules::rules;
 use super::secrets::{Secrets, secrets};
@@ -143,6 +144,7 @@ fn authority(reader: &mut Reader, secrets: &Secrets) -> Option<AuthorityConfig> 
     if plugged_in.is_some() && cacerts.is_some() {
         reader.refuse("authority.plugged_in_dir", "does not go with `authority.cacerts_dir`");
     }
+    let secret = secrets.authority.clone();
     let state_dir = state_dir?;
     let is_kept = state_dir.as_os_str() != NO_DIR;
     if !is_kept && plugged_in.is_none() {
@@ -153,8 +155,8 @@ fn authority(reader: &mut Reader, secrets: &Secrets) -> Option<AuthorityConfig> 
         (None, Some(dir)) => AuthoritySource::PluggedInIfThere { dir, state_dir },
         (None, None) => AuthoritySource::SelfSigned { state_dir },
     };
-    let secret = secrets.authority.clone();
-    Some(AuthorityConfig { source, root_key: root_key?, root_ttl: root_ttl?, secret })
+    let pkcs11 = pkcs11(reader, &source, secret.as_deref());
+    Some(AuthorityConfig { source, root_key: root_key?, root_ttl: root_ttl?, secret, pkcs11: pkcs11? })
 }
 
 /// Beside the state, unless it is put elsewhere.

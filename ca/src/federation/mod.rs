@@ -80,7 +80,7 @@ impl Federation {
         let peers = Peers::open(peers, &state_dir, &roots_file, &clock, metrics, health)?;
         let Some(endpoint) = endpoint else { return Ok(Self { endpoint: None, svid: None, peers }) };
         let svid = match endpoint.svid {
-            Some((names, ttl)) => Some(ServingKeeper::new(names, ttl, authority.clone(), clock.clone())?),
+            Some((names, ttl)) => Some(ServingKeeper::new(names, ttl, authority.clone(), clock.clone()).await?),
             None => None,
         };
         let own: Arc<dyn ResolvesServerCert> = match &svid {

@@ -17,6 +17,8 @@ mod log;
 mod plain;
 mod refusals;
 mod reviews;
+#[cfg(feature = "pkcs11")]
+mod token;
 mod web;
 
 pub use admission::AdmissionMetrics;
@@ -31,6 +33,8 @@ pub use kubernetes::KubernetesMetrics;
 pub(crate) use kubernetes::{PublishMetrics, WatchMetrics};
 pub use ledger::LedgerMetrics;
 pub use reviews::ReviewMetrics;
+#[cfg(feature = "pkcs11")]
+pub(crate) use token::TokenMetrics;
 pub(crate) use web::{WebEndpoint, WebMetrics};
 
 use std::collections::BTreeMap;

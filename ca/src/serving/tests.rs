@@ -26,12 +26,12 @@ fn new_authority(root_ttl: Duration, clock: &Clock) -> (Arc<Authority>, TempDir)
 }
 
 impl Watched {
-    fn start(ttl: Duration, root_ttl: Duration) -> Self {
+    async fn start(ttl: Duration, root_ttl: Duration) -> Self {
         let clock = Clock::manual(1_700_000_000_000);
         let (authority, dir) = new_authority(root_ttl, &clock);
         let (authority, current) = watch::channel(authority);
         let names = vec![AltName::Dns("localhost".to_owned())];
-        let keeper = ServingKeeper::new(names, ttl, current, clock.clone()).unwrap();
+        let keeper = ServingKeeper::new(names, ttl, current, clock.clone()).await.unwrap();
         let certificate = keeper.certificate();
         let (trigger, shutdown) = Shutdown::new();
         let mut running = JoinSet::new();
@@ -53,7 +53,7 @@ impl Watched {
 
 #[tokio::test(start_paused = true)]
 async fn it_is_renewed_when_two_thirds_of_its_life_have_passed() {
-    let watched = Watched::start(HOUR, 100 * HOUR);
+    let watched = Watched::start(HOUR, 100 * HOUR).await;
     let first = watched.served();
     watched.pass(HOUR * 2 / 3 - Duration::from_secs(1)).await;
     assert_eq!(watched.served(), first);
@@ -66,7 +66,7 @@ async fn it_is_renewed_when_two_thirds_of_its_life_have_passed() {
 
 #[tokio::test(start_paused = true)]
 async fn it_is_replaced_at_once_when_the_authority_changes() {
-    let watched = Watched::start(HOUR, 100 * HOUR);
+    let watched = Watched::start(HOUR, 100 * HOUR).await;
     let (next, _dir) = new_authority(100 * HOUR, &watched.clock);
     watched.authority.send_replace(next.clone());
     sleep(Duration::from_millis(1)).await;
@@ -75,7 +75,7 @@ async fn it_is_replaced_at_once_when_the_authority_changes() {
 
 #[tokio::test(start_paused = true)]
 async fn it_is_renewed_when_the_clock_is_set_to_where_it_is_not_valid() {
-    let watched = Watched::start(HOUR, 100 * HOUR);
+    let watched = Watched::start(HOUR, 100 * HOUR).await;
     watched.pass(10 * HOUR).await;
     let first = watched.served();
     watched.clock.set(1_700_000_000_000);
@@ -87,7 +87,7 @@ async fn it_is_renewed_when_the_clock_is_set_to_where_it_is_not_valid() {
 
 #[tokio::test(start_paused = true)]
 async fn the_old_one_stays_when_no_new_one_can_be_had() {
-    let watched = Watched::start(HOUR, HOUR);
+    let watched = Watched::start(HOUR, HOUR).await;
     watched.pass(2 * HOUR).await;
     let served = watched.served();
     watched.pass(HOUR).await;

@@ -56,6 +56,11 @@ mod open_files;
 #[cfg(feature = "otlp")]
 mod otlp;
 #[cfg(test)]
+#[cfg(feature = "pkcs11")]
+mod pkcs11;
+#[cfg(test)]
+mod pkcs11_settings;
+#[cfg(test)]
 mod plugged_in;
 #[cfg(test)]
 mod process;
@@ -81,6 +86,9 @@ mod rotation;
 mod rules;
 #[cfg(test)]
 mod serving;
+#[cfg(test)]
+#[cfg(feature = "pkcs11")]
+mod softhsm;
 #[cfg(test)]
 mod spread;
 #[cfg(test)]

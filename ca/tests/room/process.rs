@@ -76,9 +76,15 @@ impl Program {
 
     /// With the settings of `setup`, and flags.
     pub(crate) fn of(setup: &Setup, flags: &[&str]) -> Self {
+        Self::of_in(setup, flags, &[])
+    }
+
+    /// As [`Program::of`], in an environment.
+    pub(crate) fn of_in(setup: &Setup, flags: &[&str], environment: &[(&str, &Path)]) -> Self {
         setup.config().expect("the settings should be good");
         let mut command = Command::new(env!("CARGO_BIN_EXE_signet-ca"));
-        command.env_clear().args(["run", "--log.format", "json", "--config"]).arg(setup.path("ca.toml")).args(flags);
+        command.env_clear().envs(environment.iter().copied());
+        command.args(["run", "--log.format", "json", "--config"]).arg(setup.path("ca.toml")).args(flags);
         Self::spawn(command, setup.dir.path())
     }
 

@@ -2,7 +2,7 @@
 
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, PKCS_RSA_SHA256, PublicKeyData, SanType, SubjectPublicKeyInfo,
+    KeyUsagePurpose, PKCS_ECDSA_P384_SHA384, PKCS_RSA_SHA256, PublicKeyData, SanType, SubjectPublicKeyInfo,
 };
 use signet_identity::{Certificate, Lifetime, PrivateKey, PublicKey, Svid, Timestamp, TrustBundle, TrustDomain, pem};
 
@@ -39,6 +39,15 @@ impl TestCa {
     pub fn rsa_root(trust_domain: &str) -> Self {
         let key = KeyPair::from_pkcs8_der_and_sign_algo(&keys::rsa_2048_pkcs8().into(), &PKCS_RSA_SHA256)
             .expect("an RSA-2048 key should be accepted");
+        Self::root_of(trust_domain, key, |_| {})
+    }
+
+    /// The same root with a P-384 key.
+    ///
+    /// # Panics
+    /// When `trust_domain` is not one.
+    pub fn p384_root(trust_domain: &str) -> Self {
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).expect("a P-384 key should be made");
         Self::root_of(trust_domain, key, |_| {})
     }
 

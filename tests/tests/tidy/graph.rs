@@ -33,10 +33,17 @@ pub(crate) struct Graph {
 }
 
 impl Graph {
-    /// The graph of this checkout. Never asks the network: what the tests were built from is here.
+    /// The graph of this checkout with every feature. Never asks the network: what the tests were built from is here.
     pub(crate) fn load() -> Self {
-        let metadata =
-            cargo(&["metadata", "--format-version=1", "--offline", "--locked", "--filter-platform", &host()]);
+        let metadata = cargo(&[
+            "metadata",
+            "--format-version=1",
+            "--all-features",
+            "--offline",
+            "--locked",
+            "--filter-platform",
+            &host(),
+        ]);
         Self::read(&serde_json::from_str(&metadata).unwrap())
     }
 

@@ -10,7 +10,8 @@ use signet_testkit::{TempDir, memory_dir};
 
 use super::*;
 use crate::authority::journal;
-use crate::authority::rotation::PublishedRoot;
+use crate::authority::plugged_in::Keys;
+use crate::authority::rotation::{PublishedRoot, Readiness};
 use crate::authority::secret_store::SecretStore;
 use crate::authority::self_signed::RootKey;
 use crate::authority::store::Patience;
@@ -114,7 +115,7 @@ impl World {
     /// Starts as a process would. The one before must have ended.
     fn start_on(&mut self, store: Box<dyn Store>) -> Result<(), AuthorityError> {
         self.conductor = None;
-        let directory = self.directory.as_deref().map(Directory::new);
+        let directory = self.directory.as_deref().map(|dir| Directory::new(dir, Keys::Beside));
         let own_roots = self.makes_roots.then_some(OwnRoots { key: self.root_key, ..OWN_ROOTS });
         let mut conductor = Conductor::new(store, trust_domain(), self.policy.clone(), own_roots, directory);
         conductor.start(self.now)?;
@@ -199,7 +200,7 @@ impl World {
         let key = PrivateKey::generate_p256().unwrap();
         let names = [AltName::Uri("spiffe://cluster.local/ns/shop/sa/web".to_owned())];
         let template = serving_leaf(&names, key.public(), self.policy.leaf_max, authority, self.now).unwrap();
-        Certificate::from_der(&authority.sign(&template).unwrap().der).unwrap()
+        Certificate::from_der(&authority.signing.sign_waiting(&template).unwrap().der).unwrap()
     }
 
     fn sign(&self, authority: &Authority) -> Certificate {

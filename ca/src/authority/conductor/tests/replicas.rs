@@ -187,7 +187,7 @@ fn a_secret_that_was_spoilt_is_refused_and_left_alone_and_what_works_goes_on() {
     check("signet-authority-1.pem", None, "restore it");
     let theirs = make_root(&trust_domain(), OWN_ROOTS, start()).unwrap();
     check("ca-cert.pem", Some(&theirs.certificate.to_pem()), "somebody changed it");
-    check("ca-key.pem", Some(&theirs.key.to_pem()), "somebody changed it");
+    check("ca-key.pem", Some(&theirs.key.held().unwrap().to_pem()), "somebody changed it");
     assert_eq!(world.phases(), "1:old 2:active 3:published");
 }
 
