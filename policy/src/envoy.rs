@@ -6,9 +6,11 @@
 
 mod custom;
 mod ext_authz;
+mod jwt;
 mod local;
 mod node;
 mod pattern;
+mod route;
 mod rule;
 mod scalar;
 mod tree;
@@ -18,7 +20,9 @@ use serde_json::{Map, Value};
 
 pub use custom::{CustomOptions, KnownService, custom_filters};
 pub use ext_authz::ProviderError;
+pub use jwt::{HTTP_JWT_AUTHN, JwtOptions, jwt_filter, jwt_per_route};
 pub use local::local_filters;
+pub use route::{Slot, per_route};
 pub use tree::{
     CidrRange, HeaderMatch, HeaderMatcher, MetadataMatcher, PathMatcher, PathSegment, Permission, Policy, Principal,
     RbacAction, Rules, StringMatch, StringMatcher, UriTemplate, UriTemplateConfig, ValueMatcher,
@@ -83,6 +87,9 @@ pub enum FilterConfig {
     /// External authorization for connections.
     #[serde(rename = "type.googleapis.com/envoy.extensions.filters.network.ext_authz.v3.ExtAuthz")]
     NetworkExtAuthz(Map<String, Value>),
+    /// Verification of tokens.
+    #[serde(rename = "type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication")]
+    HttpJwtAuthn(Map<String, Value>),
 }
 
 /// The settings of an RBAC filter, of either kind.

@@ -5,8 +5,10 @@
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use signet_policy::envoy::{Chain, CustomOptions, Filter, RenderOptions, custom_filters, local_filters};
-use signet_policy::model::{AuthorizationPolicy, World};
+use signet_policy::envoy::{
+    Chain, CustomOptions, Filter, JwtOptions, RenderOptions, Slot, custom_filters, jwt_filter, local_filters, per_route,
+};
+use signet_policy::model::{AuthorizationPolicy, RequestAuthentication, World};
 use signet_policy::{ReadOptions, Sources, read};
 
 fn world(texts: &[String]) -> World {
@@ -155,4 +157,67 @@ proptest! {
             prop_assert_eq!(serde_json::to_value(&read).unwrap(), filter);
         }
     }
+}
+
+fn jwt(rules: &Value) -> Value {
+    let meta = json!({"name": "jwt", "namespace": "foo"});
+    let spec = json!({"jwtRules": rules});
+    let text =
+        json!({"apiVersion": "security.istio.io/v1", "kind": "RequestAuthentication", "metadata": meta, "spec": spec});
+    let world = world(&[text.to_string()]);
+    let policies: Vec<&RequestAuthentication> = world.request.iter().collect();
+    let options = JwtOptions { clears_route_cache: false, keys: &|_| None };
+    jwt_filter(&policies, &options).map_or(Value::Null, |filter| serde_json::to_value(&filter).unwrap())
+}
+
+#[test]
+fn tokens_of_one_issuer_are_asked_for_or_none() {
+    let rule = json!({
+        "issuer": "a", "audiences": ["x"], "jwks": "{}", "forwardOriginalToken": true, "outputPayloadToHeader": "p",
+        "fromHeaders": [{"name": "h", "prefix": "Bearer "}, {"name": "i"}], "fromParams": ["q"], "fromCookies": ["c"],
+        "outputClaimToHeaders": [{"header": "x-sub", "claim": "sub"}], "spaceDelimitedClaims": ["a", "scope"],
+    });
+    let provider = json!({
+        "issuer": "a", "audiences": ["x"], "localJwks": {"inlineString": "{}"}, "forward": true,
+        "forwardPayloadHeader": "p", "payloadInMetadata": "payload",
+        "normalizePayloadInMetadata": {"spaceDelimitedClaims": ["a", "permission", "scope"]},
+        "fromHeaders": [{"name": "h", "valuePrefix": "Bearer "}, {"name": "i"}], "fromParams": ["q"],
+        "fromCookies": ["c"], "claimToHeaders": [{"headerName": "x-sub", "claimName": "sub"}],
+    });
+    let any = json!([{"providerName": "origins-0"}, {"allowMissing": {}}]);
+    let config = json!({
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication",
+        "bypassCorsPreflight": true, "providers": {"origins-0": provider},
+        "rules": [{"match": {"prefix": "/"}, "requires": {"requiresAny": {"requirements": any}}}],
+    });
+    assert_eq!(jwt(&json!([rule])), json!({"name": "envoy.filters.http.jwt_authn", "typedConfig": config}));
+    assert_eq!(jwt(&json!([])), Value::Null);
+}
+
+#[test]
+fn issuers_are_sorted_and_a_token_that_none_knows_is_refused() {
+    let filter = jwt(&json!([{"issuer": "b"}, {"issuer": "a", "jwks": "{}"}]));
+    let config = &filter["typedConfig"];
+    assert_eq!(config["providers"]["origins-0"]["issuer"], "a");
+    assert_eq!(config["providers"]["origins-1"]["localJwks"]["inlineString"], r#"{"keys":[]}"#, "no keys, no token");
+    let or_missing =
+        |name: &str| json!({"requiresAny": {"requirements": [{"providerName": name}, {"allowMissing": {}}]}});
+    let all = json!({"requiresAll": {"requirements": [or_missing("origins-0"), or_missing("origins-1")]}});
+    let any = json!([{"providerName": "origins-0"}, {"providerName": "origins-1"}, all]);
+    assert_eq!(config["rules"][0]["requires"]["requiresAny"]["requirements"], any);
+}
+
+#[test]
+fn a_route_says_what_the_filters_of_its_listener_do() {
+    let spec = |action: &str| json!({"action": action, "rules": [{}]});
+    let texts = [policy("a", &spec("ALLOW")), policy("d", &spec("DENY"))];
+    let world = world(&texts);
+    let policies: Vec<&AuthorizationPolicy> = world.authorization.iter().collect();
+    let route = per_route(&local_filters(&policies, &options(Chain::Http, &[])));
+    let names: Vec<&str> = route.keys().map(String::as_str).collect();
+    assert_eq!(names, ["envoy.filters.http.rbac.allow", "envoy.filters.http.rbac.deny"]);
+    assert_eq!(route["envoy.filters.http.rbac.deny"]["rbac"]["rules"]["action"], "DENY");
+    let order = Slot::ALL.map(Slot::name);
+    assert_eq!(order[0], "envoy.filters.http.rbac.audit");
+    assert_eq!(serde_json::to_value(Slot::Deny.filter()).unwrap()["typedConfig"].as_object().unwrap().len(), 1);
 }
