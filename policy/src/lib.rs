@@ -13,6 +13,7 @@ pub mod decide;
 pub mod envoy;
 mod identity;
 pub mod model;
+pub mod mtls;
 pub mod path;
 pub mod problem;
 pub mod request;

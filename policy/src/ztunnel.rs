@@ -3,13 +3,18 @@
 //! ztunnel has one message for both AuthorizationPolicy and PeerAuthentication. What it cannot see is dropped by
 //! rules of its own, which are not those of Envoy: see `authorization`. Modes of mutual TLS become refusals of
 //! plaintext: see `peer`. Both are Istio's to the letter, known defects included; findings about them belong to checks.
+//! `evaluate` matches as ztunnel does, `verdict` decides in its order.
 
 mod authorization;
+mod evaluate;
 mod form;
 mod peer;
+mod verdict;
 
 pub use authorization::{Refused, authorization};
+pub use evaluate::{Connection, Peer};
 pub use peer::{STATIC_STRICT, converted_peer, peer_reference, static_strict};
+pub use verdict::{Answer, Known};
 
 use crate::model::{Cidr, ServiceAccountPattern, StringPattern};
 

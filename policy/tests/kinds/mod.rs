@@ -2,8 +2,10 @@
 
 mod corpus;
 mod path_table;
+mod peer;
 mod rbac;
 mod ztunnel;
+mod ztunnel_table;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -38,7 +40,9 @@ pub(crate) fn run(
         "policy-to-envoy-rbac" => rbac::run(folder, defaults, facts, case),
         "policy-corpus-with-decisions" => corpus::run(folder, case),
         "policy-to-ztunnel-authorization" => ztunnel::run(folder, defaults, case),
+        "ztunnel-evaluation" => ztunnel_table::run(folder, case),
         "ztunnel-config" => ztunnel::config(folder, case),
+        "peer-authentication-effective-mode" => peer::run(folder, case),
         "path-rewrite-table" => path_table::run(folder, case),
         _ => Outcome::UnknownKind,
     }
