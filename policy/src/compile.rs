@@ -15,6 +15,7 @@ mod tests;
 
 pub(crate) use check::{Check, Matcher};
 pub(crate) use index::Index;
+pub(crate) use lower::Lowering;
 pub use lower::{Effect, Unenforceable};
 
 use crate::model::{Action, AuthorizationPolicy, World};

@@ -20,6 +20,7 @@ pub mod request;
 pub mod select;
 pub mod source;
 pub mod token;
+pub mod trace;
 pub mod trust_domain;
 pub mod ztunnel;
 

@@ -3,6 +3,7 @@
 //! A model is what the author wrote, never what a proxy makes of it: nothing is dropped, expanded or widened here.
 //! Values that are no patterns are kept with their reason (`Written`), since planes differ in what they do with them.
 
+mod attribute;
 mod authorization;
 mod mesh;
 mod object;
@@ -13,7 +14,8 @@ mod request;
 mod text;
 mod workload;
 
-pub use authorization::{Action, AuthorizationPolicy, Clause, Condition, Field, MetadataPattern, Rule, Test, When};
+pub use attribute::{Field, MetadataPattern, Single, Test};
+pub use authorization::{Action, AuthorizationPolicy, Clause, Condition, Rule, When};
 pub use mesh::{ExtensionProvider, MeshConfig, Normalization, Provider};
 pub use object::{Labels, Meta, ObjectKind, Selector, Target, TargetReference};
 pub use pattern::{

@@ -8,7 +8,7 @@ mod providers;
 
 use std::collections::BTreeSet;
 
-use self::condition::Lowering;
+pub(crate) use self::condition::Lowering;
 use self::providers::Asked;
 use super::{Check, Compiled, Conjunction, Index, Matcher, Rule, RuleId};
 use crate::model::{Action, AuthorizationPolicy, Clause, Condition, When, World};

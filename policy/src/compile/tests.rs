@@ -204,6 +204,31 @@ proptest! {
         prop_assert_eq!(quick.asks.is_some(), walked.decision.asks.is_some());
     }
 
+    /// What a trace tells about rules is what the decision is made of.
+    #[test]
+    fn a_trace_finds_the_rules_that_decide(policies in policies(), asked in asked(), point in point()) {
+        use crate::model::Action;
+        let world = world(&policies);
+        let destination = Destination { namespace: "foo".into(), ..Destination::default() };
+        let selection =
+            Selection { root_namespace: "root", switches: Switches::default(), destination: &destination, point };
+        let request = asked.request();
+        let trace = crate::trace::trace(&world, &selection, &request);
+        prop_assume!(trace.reasons.decision.verdict != Verdict::Undecided);
+        let of = |action: Action| {
+            let policies = trace.policies.iter().filter(move |policy| policy.action == action);
+            let rules = policies.flat_map(|policy| policy.rules.iter().flatten());
+            rules.filter(|rule| rule.outcome == crate::trace::Outcome::Matches).map(|rule| rule.id).collect::<Vec<_>>()
+        };
+        prop_assert_eq!(of(Action::Allow), trace.reasons.allow.clone());
+        prop_assert_eq!(of(Action::Audit), trace.reasons.audit.clone());
+        let mut refused = [of(Action::Deny), of(Action::Custom)].concat();
+        refused.sort_unstable();
+        let mut told = [trace.reasons.deny.clone(), trace.reasons.custom.clone()].concat();
+        told.sort_unstable();
+        prop_assert_eq!(refused, told);
+    }
+
     /// One condition at a time, so that no other way to the rule hides that one is missing.
     #[test]
     fn the_index_finds_a_rule_by_each_of_its_conditions(
