@@ -3,13 +3,14 @@
 
 mod demo;
 mod output;
+mod policy;
 mod secrets;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Looks into Signet's daemons, and shows what they do.
+/// Tells what policies mean, looks into Signet's daemons, and shows what they do.
 #[derive(Parser)]
 #[command(name = "signet", version, propagate_version = true)]
 struct Cli {
@@ -19,6 +20,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Policy(policy::Args),
     Secrets(secrets::Args),
     Demo(demo::Args),
 }
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
     let answer = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => match cli.command {
             Command::Secrets(args) => runtime.block_on(secrets::run(&args)).map_err(|e| output::chain(&e)),
+            Command::Policy(args) => policy::run(&args).map_err(|e| output::chain(&e)),
             Command::Demo(args) => runtime.block_on(demo::run(&args)).map_err(|e| output::chain(&e)),
         },
         Err(error) => Err(format!("cannot start: {error}")),

@@ -8,6 +8,7 @@
 //! This room is pure. It must not know of files, sockets, async or the clock: text, instants and keys come in as
 //! arguments.
 
+pub mod check;
 pub mod compile;
 pub mod decide;
 pub mod envoy;
@@ -24,6 +25,7 @@ pub mod trace;
 pub mod trust_domain;
 pub mod ztunnel;
 
+pub use check::{Checked, check};
 pub use compile::{Compiled, RuleId};
 pub use decide::{Cause, Decision, Verdict};
 pub use model::{ReadOptions, Reading, World, read};

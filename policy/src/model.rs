@@ -23,6 +23,7 @@ pub use pattern::{
     TrustDomainPattern, port,
 };
 pub use peer::{Mode, PeerAuthentication, PortMode};
+pub(crate) use read::{Parsed, read_parsed};
 pub use read::{ReadOptions, Reading, read};
 pub use request::{ClaimToHeader, FromHeader, JwtRule, RequestAuthentication};
 pub use text::{Spotted, Text, Values, Written};

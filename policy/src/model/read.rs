@@ -61,13 +61,22 @@ impl Reading {
     }
 }
 
+/// The documents of one text, or why there are none.
+pub(crate) type Parsed = Result<Vec<Node>, Box<Problem>>;
+
 /// Reads every text.
 pub fn read(sources: &Sources, options: &ReadOptions) -> Reading {
+    let parsed: Vec<Parsed> = sources.ids().map(|id| documents(sources, id)).collect();
+    read_parsed(&parsed, options)
+}
+
+/// The same for texts that were parsed already.
+pub(crate) fn read_parsed(parsed: &[Parsed], options: &ReadOptions) -> Reading {
     let mut reader = Reader { world: World::default(), log: Log::default(), options, seen: HashMap::new() };
-    for id in sources.ids() {
-        match documents(sources, id) {
+    for text in parsed {
+        match text {
             Ok(documents) => documents.iter().for_each(|document| reader.document(document)),
-            Err(problem) => reader.log.push(*problem),
+            Err(problem) => reader.log.push((**problem).clone()),
         }
     }
     Reading { world: reader.world, problems: reader.log.into_problems() }

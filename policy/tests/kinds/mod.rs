@@ -1,5 +1,7 @@
 //! One module for each kind of fixture: how its cases are read, and what is asked of the engine.
 
+mod admission;
+mod analysis;
 mod corpus;
 mod path_table;
 mod peer;
@@ -43,6 +45,8 @@ pub(crate) fn run(
         "ztunnel-evaluation" => ztunnel_table::run(folder, case),
         "ztunnel-config" => ztunnel::config(folder, case),
         "peer-authentication-effective-mode" => peer::run(folder, case),
+        "schema-and-cel-validation" => admission::run(folder, case),
+        "static-analysis-messages" => analysis::run(folder, case),
         "path-rewrite-table" => path_table::run(folder, case),
         _ => Outcome::UnknownKind,
     }
@@ -50,9 +54,13 @@ pub(crate) fn run(
 
 /// Reads a file of the fixtures as what it should be; a field that is not known fails.
 fn load<T: DeserializeOwned>(folder: &Path, name: &str) -> T {
+    serde_saphyr::from_str(&text(folder, name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// The text of a file of the fixtures.
+fn text(folder: &Path, name: &str) -> String {
     let path = folder.join(name);
-    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    serde_saphyr::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
 /// The fields of a case, each known to its kind.

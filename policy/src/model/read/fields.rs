@@ -178,7 +178,8 @@ pub(super) fn one_of<T: Copy>(node: &Node, name: &str, values: &[(&str, T)], log
         let known: Vec<String> = values.iter().map(|(value, _)| format!("`{value}`")).collect();
         let given = node.as_text().unwrap_or_default();
         let message = format!("`{given}` is no `{name}`; it may be {}", known.join(", "));
-        log.push(Problem::new(Code::UnknownValue, node.at, message));
+        let refusal = format!("Unsupported value: \"{given}\"");
+        log.push(Problem::new(Code::UnknownValue, node.at, message).with_refusal(refusal));
     }
     found
 }
