@@ -26,6 +26,8 @@ enum Bench {
     Issue,
     /// The agent's start, and its memory with many streams.
     Agent,
+    /// Decisions by the policy engine, beside looking at every rule; compiling.
+    Policy,
 }
 
 impl Bench {
@@ -34,6 +36,7 @@ impl Bench {
         match self {
             Self::Ca | Self::Issue => ("signet-ca", "ca"),
             Self::Agent => ("sds-agent", "agent"),
+            Self::Policy => ("signet-policy", "decide"),
         }
     }
 
@@ -41,14 +44,14 @@ impl Bench {
     fn parts(self) -> &'static [&'static str] {
         match self {
             Self::Issue => &["pipeline", "grpc"],
-            Self::Ca | Self::Agent => &[],
+            Self::Ca | Self::Agent | Self::Policy => &[],
         }
     }
 
     /// The programs that it starts, by package.
     fn programs(self) -> &'static [&'static str] {
         match self {
-            Self::Ca | Self::Issue => &[],
+            Self::Ca | Self::Issue | Self::Policy => &[],
             Self::Agent => &["signet-ca", "sds-agent"],
         }
     }

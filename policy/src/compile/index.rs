@@ -38,6 +38,8 @@ struct Shape {
     /// Lengths of texts (or bits of blocks), rising.
     prefixes: Vec<u32>,
     suffixes: Vec<u32>,
+    /// Places of segments, rising.
+    segments: Vec<u32>,
 }
 
 impl Index {

@@ -27,6 +27,8 @@ pub(crate) enum Part {
     Whole,
     Prefix,
     Suffix,
+    /// A segment of a path, at a place of its own.
+    Segment,
     /// The attribute is there; its text does not count.
     There,
 }
@@ -43,6 +45,11 @@ impl Seed {
     /// For headers and claims: the name, with an end that no name holds.
     pub(crate) fn name(self, name: &str) -> Self {
         Self(name.bytes().fold(self.0, add)).byte(0xff)
+    }
+
+    /// For segments: their place.
+    pub(crate) fn name_at(self, at: u32) -> Self {
+        at.to_be_bytes().into_iter().fold(self, Self::byte)
     }
 
     pub(crate) fn text(self, text: &str) -> Key {
@@ -92,6 +99,11 @@ impl Seed {
     }
 }
 
+/// A segment of a path, counted from 0 behind the first slash.
+pub(crate) fn nth_segment(path: &str, at: u32) -> Option<&str> {
+    path.strip_prefix('/')?.split('/').nth(usize::try_from(at).ok()?)
+}
+
 fn grow(mut state: u64, bytes: impl Iterator<Item = u8>, lengths: &[u32], probe: &mut dyn FnMut(Key) -> bool) -> bool {
     let mut lengths = lengths.iter().copied();
     let mut next = lengths.next();
@@ -117,6 +129,7 @@ fn part_number(part: Part) -> u8 {
         Part::Prefix => 1,
         Part::Suffix => 2,
         Part::There => 3,
+        Part::Segment => 4,
     }
 }
 

@@ -45,7 +45,7 @@ fn text(of: &'static [&'static str]) -> impl Strategy<Value = Vec<String>> {
 const PRINCIPALS: &[&str] =
     &["*", "td/ns/a/sa/b", "cluster.local/ns/a/sa/a", "td/*", "*/sa/a", "*b", "other/ns/ab/sa/abc", "td/ns/a/x/sa/b/y"];
 const BLOCKS: &[&str] = &["10.0.0.1", "10.0.0.0/8", "10.1.0.0/16", "0.0.0.0/0", "2001:db8::/32", "bad", "::1"];
-const PATHS: &[&str] = &["/a", "/a/*", "*/b", "*", "/a/{*}", "/{**}/b", "/a/{**}", "/a/b/{*}/c"];
+const PATHS: &[&str] = &["/a", "/a/*", "*/b", "*", "/a/{*}", "/{**}/b", "/a/{**}", "/a/b/{*}/c", "/{*}/b/{**}"];
 
 fn field(key: &'static str, list: impl Strategy<Value = Vec<String>> + 'static) -> BoxedStrategy<(String, Value)> {
     (any::<bool>(), list)

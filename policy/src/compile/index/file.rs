@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::{Index, Shape};
-use crate::compile::key::{Key, Part, Seed, field_number};
+use crate::compile::key::{Key, Part, Seed, field_number, nth_segment};
 use crate::compile::set::StringSet;
 use crate::compile::{Check, Conjunction, Matcher, Rule};
 use crate::model::Part as TemplatePart;
@@ -11,6 +11,9 @@ use crate::model::{Cidr, Field, Glob, PathPattern, PathTemplate, StringPattern};
 
 /// Most keys that a rule is filed under; one with more in each of its parts is always tried.
 const KEYS_MAX: usize = 4096;
+
+/// Segments of a path, from its beginning, by which rules are filed.
+const SEGMENTS_MAX: u32 = 8;
 
 /// A key, what it says about the field's shape, and how many requests share it for other reasons than the rules do.
 #[derive(Debug, Clone, Copy)]
@@ -28,6 +31,7 @@ impl Filing {
         match self.part {
             Part::Whole => 2,
             Part::There => 16,
+            Part::Segment => 4,
             Part::Prefix | Part::Suffix => 3 + 64 / (u64::from(self.length) + 1),
         }
     }
@@ -35,28 +39,26 @@ impl Filing {
 
 type Filings = Vec<Filing>;
 
+/// For each clause that must hold, or each of several of which one must: the ways to file it.
+type Way = Vec<Vec<Filings>>;
+
 pub(super) fn index(rules: &[Rule]) -> Index {
-    let options: Vec<Vec<Filings>> = rules.iter().map(options).collect();
+    let ways: Vec<Vec<Way>> = rules.iter().map(ways).collect();
     let mut shared: HashMap<Key, u64> = HashMap::new();
-    for filing in options.iter().flatten().flatten() {
+    for filing in ways.iter().flatten().flatten().flatten().flatten() {
         *shared.entry(filing.key).or_default() += 1;
     }
-    let cost = |filings: &Filings| {
-        let each = filings.iter().map(|filing| shared.get(&filing.key).unwrap_or(&1) * filing.weight());
-        (each.max().unwrap_or(0), filings.len())
-    };
     let mut index = Index::default();
     let mut filed: Vec<(Key, u32)> = Vec::new();
-    for (rule, options) in (0_u32..).zip(options) {
-        match options.into_iter().min_by_key(cost) {
-            None => index.always.push(rule),
-            Some(filings) => {
-                for filing in filings {
-                    filed.push((filing.key, rule));
-                    if let Some(shape) = index.shapes.get_mut(usize::from(field_number(filing.field))) {
-                        shape.learn(&filing);
-                    }
-                }
+    for (rule, ways) in (0_u32..).zip(ways) {
+        let Some(filings) = cheapest(&ways, &shared) else {
+            index.always.push(rule);
+            continue;
+        };
+        for filing in filings {
+            filed.push((filing.key, rule));
+            if let Some(shape) = index.shapes.get_mut(usize::from(field_number(filing.field))) {
+                shape.learn(&filing);
             }
         }
     }
@@ -64,6 +66,21 @@ pub(super) fn index(rules: &[Rule]) -> Index {
     filed.dedup();
     fill(&mut index, &filed);
     index
+}
+
+/// What a request that has one of the keys pays: the rules that share it, and the requests that do.
+fn cost(filings: &Filings, shared: &HashMap<Key, u64>) -> (u64, usize) {
+    let each = filings.iter().map(|filing| shared.get(&filing.key).unwrap_or(&1) * filing.weight());
+    (each.max().unwrap_or(0), filings.len())
+}
+
+fn cheapest(ways: &[Way], shared: &HashMap<Key, u64>) -> Option<Filings> {
+    let filings = |way: &Way| -> Option<Filings> {
+        let clause = |ways: &Vec<Filings>| ways.iter().min_by_key(|filings| cost(filings, shared)).cloned();
+        let each: Option<Vec<Filings>> = way.iter().map(clause).collect();
+        each.map(|filings| filings.concat()).filter(|filings| filings.len() <= KEYS_MAX)
+    };
+    ways.iter().filter_map(filings).min_by_key(|filings| cost(filings, shared))
 }
 
 fn fill(index: &mut Index, filed: &[(Key, u32)]) {
@@ -84,6 +101,7 @@ impl Shape {
             Part::There => return self.there = true,
             Part::Prefix => &mut self.prefixes,
             Part::Suffix => &mut self.suffixes,
+            Part::Segment => &mut self.segments,
         };
         if let Err(at) = lengths.binary_search(&filing.length) {
             lengths.insert(at, filing.length);
@@ -92,41 +110,32 @@ impl Shape {
 }
 
 /// Each way to file a rule: by all of `from`, by all of `to`, by any one check of `when`.
-fn options(rule: &Rule) -> Vec<Filings> {
-    let mut options: Vec<Filings> = rule.when.checks.iter().filter_map(check).collect();
-    options.extend(clauses(&rule.from));
-    options.extend(clauses(&rule.to));
-    options.retain(|filings| filings.len() <= KEYS_MAX);
-    options
-}
-
-fn clauses(clauses: &[Conjunction]) -> Option<Filings> {
-    let mut all = Vec::new();
-    for clause in clauses {
-        let each = clause.checks.iter().filter_map(check);
-        all.extend(each.min_by_key(|filings| {
-            (filings.iter().map(Filing::weight).max().unwrap_or(0), rank(filings), filings.len())
-        })?);
+fn ways(rule: &Rule) -> Vec<Way> {
+    let clause = |clause: &Conjunction| clause.checks.iter().flat_map(check).collect::<Vec<Filings>>();
+    let mut ways: Vec<Way> = rule.when.checks.iter().map(|found| vec![check(found)]).collect();
+    for clauses in [&rule.from, &rule.to] {
+        if !clauses.is_empty() {
+            ways.push(clauses.iter().map(clause).collect());
+        }
     }
-    (!clauses.is_empty()).then_some(all)
+    ways
 }
 
-/// Of keys that pin down as much, those of fields that tell requests apart best.
-fn rank(filings: &Filings) -> u8 {
-    filings.first().map_or(u8::MAX, |filing| match filing.field {
-        Field::Principal | Field::ServiceAccount | Field::RequestPrincipal => 0,
-        Field::Path | Field::Claim | Field::Header | Field::Host | Field::Sni => 1,
-        Field::Namespace | Field::SourceIp | Field::RemoteIp => 2,
-        _ => 3,
-    })
-}
-
-/// The keys of which a request has one when the check holds; `None` when no keys can say that.
-fn check(check: &Check) -> Option<Filings> {
+/// The ways to file a check, each by keys of which a request has one when it holds; none when no keys can say that.
+fn check(check: &Check) -> Vec<Filings> {
     if check.negated {
-        return None;
+        return Vec::new();
     }
-    match &check.matcher {
+    let mut ways: Vec<Filings> = by_values(&check.matcher).into_iter().collect();
+    if let Matcher::Path(patterns) = &check.matcher {
+        ways.extend((0..SEGMENTS_MAX).filter_map(|at| patterns.iter().map(|pattern| segment(pattern, at)).collect()));
+    }
+    ways
+}
+
+/// The keys by the values as they are; `None` when one of them pins nothing down.
+fn by_values(matcher: &Matcher) -> Option<Filings> {
+    match matcher {
         Matcher::Principal(set) => strings(set, Field::Principal, &|seed| seed),
         Matcher::Sni(set) => strings(set, Field::Sni, &|seed| seed),
         Matcher::Host(set) => strings(set, Field::Host, &|seed| seed),
@@ -195,11 +204,13 @@ fn names(issuer: &StringPattern, subject: &StringPattern) -> Option<Filing> {
     string(subject, field, &|seed| seed).or_else(|| string(issuer, field, &|seed| seed.name("iss")))
 }
 
-/// Globs of one piece are a whole segment of the name; those with one star at the end begin one.
+/// Globs without a star are a whole segment of the name; what stands before a star begins one.
 fn namespace(glob: &Glob) -> Option<Filing> {
-    let [piece] = glob.pieces() else { return None };
-    let seed = Seed::new(Field::Namespace, Part::Whole);
-    (!piece.contains('/')).then(|| whole(Field::Namespace, seed.text(piece)))
+    let (first, others) = glob.pieces().split_first()?;
+    let pattern =
+        if others.is_empty() { StringPattern::Exact(first.clone()) } else { StringPattern::Prefix(first.clone()) };
+    let pins = !first.contains('/') && (others.is_empty() || !first.is_empty());
+    if pins { string(&pattern, Field::Namespace, &|seed| seed) } else { None }
 }
 
 fn blocks(blocks: &[Cidr], field: Field) -> Filings {
@@ -214,6 +225,34 @@ fn path(pattern: &PathPattern) -> Option<Filing> {
         PathPattern::Text(pattern) => string(pattern, Field::Path, &|seed| seed),
         PathPattern::Template(template) => string(&longest_end(template), Field::Path, &|seed| seed),
     }
+}
+
+/// A segment that stands at a fixed place of the path, whatever operators stand around it.
+fn segment(pattern: &PathPattern, at: u32) -> Option<Filing> {
+    let text = match pattern {
+        PathPattern::Template(template) => fixed_segment(template, at)?,
+        PathPattern::Text(StringPattern::Exact(text)) => nth_segment(text, at)?.into(),
+        PathPattern::Text(_) => return None,
+    };
+    let key = Seed::new(Field::Path, Part::Segment).name_at(at).text(&text);
+    Some(Filing { key, field: Field::Path, part: Part::Segment, length: at })
+}
+
+/// The literal segment there, counted from 0 behind the first slash, as long as no `{**}` stands before it or in it.
+fn fixed_segment(template: &PathTemplate, at: u32) -> Option<String> {
+    let mut text = String::new();
+    for part in template.parts() {
+        match part {
+            TemplatePart::Literal(literal) => text.push_str(literal),
+            // No literal of a template holds this, so a segment with it is none.
+            TemplatePart::Segment => text.push('*'),
+            TemplatePart::Rest => {
+                text.push('*');
+                break;
+            }
+        }
+    }
+    nth_segment(&text, at).filter(|segment| !segment.contains('*')).map(str::to_owned)
 }
 
 /// The literal that a template begins or ends with, whichever is longer.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use serde_json::Value;
 
 use super::{FIELDS, Shape};
-use crate::compile::key::{Key, Part, Seed, field_number};
+use crate::compile::key::{Key, Part, Seed, field_number, nth_segment};
 use crate::identity::{SCHEME, after};
 use crate::model::Field;
 use crate::request::Request;
@@ -84,6 +84,7 @@ impl Asked<'_> {
     fn http(&self, request: &Request<'_>, probe: Probe<'_>) -> bool {
         let Some(http) = &request.http else { return false };
         let plain = self.text(Field::Path, http.path(), probe)
+            || self.segments(http.path(), probe)
             || self.text(Field::Host, http.host(), probe)
             || self.text(Field::Method, http.method, probe);
         if plain {
@@ -95,6 +96,12 @@ impl Asked<'_> {
         let pseudo = [":method", ":authority", ":path", "host"];
         pseudo.iter().any(|name| http.header(name).is_some_and(|value| header(name, value)))
             || http.headers().iter().any(|(name, value)| header(name, value))
+    }
+
+    fn segments(&self, path: &str, probe: Probe<'_>) -> bool {
+        let Some(shape) = self.shape(Field::Path) else { return false };
+        let seed = Seed::new(Field::Path, Part::Segment);
+        shape.segments.iter().any(|at| nth_segment(path, *at).is_some_and(|text| probe(seed.name_at(*at).text(text))))
     }
 
     fn claims(&self, request: &Request<'_>, probe: Probe<'_>) -> bool {
@@ -148,7 +155,8 @@ fn segment(text: &str) -> &str {
 
 impl Shape {
     fn is_empty(&self) -> bool {
-        !self.whole && !self.there && self.prefixes.is_empty() && self.suffixes.is_empty()
+        let lists = [&self.prefixes, &self.suffixes, &self.segments];
+        !self.whole && !self.there && lists.iter().all(|list| list.is_empty())
     }
 
     fn text(&self, seed: impl Fn(Part) -> Seed, text: &str, probe: Probe<'_>) -> bool {
