@@ -25,6 +25,7 @@ mod wish;
 pub(crate) use import::Reload;
 pub use journal::JournalError;
 pub use keeper::{Keeper, KeeperError};
+pub(crate) use overview::Ending;
 pub use overview::{BundleView, DirectoryView, GenerationView, Overview, RootView};
 pub use plugged_in::PluggedInError;
 pub use self_signed::RootKey;

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::Serialize;
-use signet_identity::Timestamp;
+use signet_identity::{Lifetime, Timestamp};
 
 use super::conductor::Conductor;
 use super::rotation::{Generation, Watching};
@@ -22,8 +23,20 @@ pub struct Overview {
     pub directory: Option<DirectoryView>,
     /// What is published.
     pub bundle: BundleView,
+    /// What signs, and when its end is an alarm. Not printed: operators have it from the generation's own times.
+    #[serde(skip)]
+    pub(crate) ending: Option<Ending>,
     /// All generations, oldest first.
     pub generations: Vec<GenerationView>,
+}
+
+/// The end of what signs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ending {
+    /// When what it signs is trusted; not cut to what was written down of it.
+    pub(crate) usable: Lifetime,
+    /// Time left when it should have been replaced.
+    pub(crate) alarm_before: Duration,
 }
 
 /// The directory of a plugged-in authority.
@@ -114,8 +127,14 @@ impl Conductor {
                 acknowledged: watching.reached(rotation.bundle()),
                 roots: roots.collect(),
             },
+            ending: rotation.active().map(|active| self.ending(active)),
             generations: rotation.generations().iter().map(|found| self.view(found, watching)).collect(),
         }
+    }
+
+    fn ending(&self, active: &Generation) -> Ending {
+        let life = active.usable.not_after().since(active.usable.not_before());
+        Ending { usable: active.usable, alarm_before: self.policy.alarm_before(life, active.origin) }
     }
 
     fn view(&self, generation: &Generation, watching: &Watching) -> GenerationView {

@@ -140,7 +140,6 @@ impl Parts {
         (self.elector, self.secrets) = (elector, secrets);
         if config.events {
             let watched = Watched {
-                authority: authority.clone(),
                 overview,
                 leadership: leadership.clone(),
                 view: self.links.get(cluster).and_then(|link| link.view.clone()),

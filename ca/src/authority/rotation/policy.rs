@@ -10,6 +10,9 @@ use super::Origin;
 const SLACK_MIN: Duration = Duration::from_secs(600);
 const SLACK_MAX: Duration = Duration::from_secs(86_400);
 
+/// What is left of life, in percent, when an end is near that nobody but an operator can prevent.
+const NEAR_PERCENT: u64 = 5;
+
 /// The rules of rotation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
@@ -82,6 +85,12 @@ impl Policy {
         share(life, self.prepare_percent).max(in_time).min(share(life, 90))
     }
 
+    /// Time left of `life` at which something is wrong: what should have happened by itself has not, or nobody did it.
+    pub fn alarm_before(&self, life: Duration, origin: Origin) -> Duration {
+        let near = share(life, NEAR_PERCENT);
+        if self.automatic && origin == Origin::SelfSigned { near.min(self.activate_before(life) / 2) } else { near }
+    }
+
     /// Whether `usable` has less left at `now` than `before` says of its whole life.
     pub(super) fn is_due(usable: Lifetime, now: Timestamp, before: impl Fn(Duration) -> Duration) -> bool {
         usable.remaining(now) < before(usable.not_after().since(usable.not_before()))
@@ -111,4 +120,31 @@ fn slack(leaf: Duration) -> Duration {
 fn share(life: Duration, percent: u64) -> Duration {
     let millis = life.as_millis().saturating_mul(u128::from(percent)) / 100;
     Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_alarmed_before_what_happens_by_itself_is_overdue() {
+        let day = Duration::from_secs(86_400);
+        for activate_percent in [1, 2, 4, 5, 10, 80] {
+            for (life, leaf_max) in [(3_650 * day, 90 * day), (3_650 * day, day / 24), (30 * day, day), (day, day / 24)]
+            {
+                let policy = Policy { automatic: true, activate_percent, leaf_max, ..Policy::by_hand() };
+                let (activates, alarms) = (policy.activate_before(life), policy.alarm_before(life, Origin::SelfSigned));
+                assert!(alarms * 2 <= activates, "{activate_percent} %: {alarms:?} of {activates:?}");
+                assert!(!alarms.is_zero() && alarms <= life / 20);
+            }
+        }
+    }
+
+    #[test]
+    fn where_an_operator_has_to_act_the_last_twentieth_is_an_alarm() {
+        let (by_hand, life) = (Policy::by_hand(), Duration::from_secs(2_000));
+        let automatic = Policy { automatic: true, activate_percent: 1, ..by_hand.clone() };
+        assert_eq!(by_hand.alarm_before(life, Origin::SelfSigned), life / 20);
+        assert_eq!(automatic.alarm_before(life, Origin::PluggedIn), life / 20);
+    }
 }

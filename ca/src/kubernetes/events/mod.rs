@@ -19,7 +19,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use super::api::{ApiClient, ApiError, Collection};
 use super::lease::micro_time;
 use super::{ClusterView, Leadership};
-use crate::authority::{Authority, Overview};
+use crate::authority::Overview;
 use crate::metrics::Metrics;
 use watchman::{Happening, Watchman};
 
@@ -50,7 +50,6 @@ pub(super) struct Replica {
 
 /// What the task looks at.
 pub(super) struct Watched {
-    pub(super) authority: watch::Receiver<Arc<Authority>>,
     pub(super) overview: watch::Receiver<Arc<Overview>>,
     pub(super) leadership: Leadership,
     /// Knows the replica's pod.
@@ -106,10 +105,9 @@ impl Announcer {
 
     fn look(&mut self) -> Vec<Happening> {
         let now = Timestamp::from(self.watched.clock.now());
-        let usable = self.watched.authority.borrow().usable();
         let overview = self.watched.overview.borrow_and_update().clone();
         let mut told = self.watchman.rotation(&overview);
-        told.extend(self.watchman.end(usable, now));
+        told.extend(overview.ending.and_then(|ending| self.watchman.end(ending, now)));
         // What happens to all replicas alike is told by one.
         if !self.watched.leadership.holds() {
             told.clear();

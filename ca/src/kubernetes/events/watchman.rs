@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use signet_identity::{Lifetime, Timestamp};
+use signet_identity::Timestamp;
 use tokio::time::Instant;
 
-use crate::authority::{GenerationView, Overview};
+use crate::authority::{Ending, GenerationView, Overview};
 
 /// Over how long refusals are counted, and how many within it are a burst.
 const BURST_WINDOW: Duration = Duration::from_secs(60);
@@ -14,9 +14,6 @@ const BURST: u64 = 100;
 
 /// How long after one burst was told the next one is.
 const BURST_PAUSE: Duration = Duration::from_secs(300);
-
-/// What is left of life, in percent, when the end is near.
-const NEAR_PERCENT: u32 = 5;
 
 /// How long after an end was told it is told again.
 const END_PAUSE: Duration = Duration::from_secs(86_400);
@@ -80,11 +77,11 @@ impl Watchman {
     }
 
     /// Whether what signs ends soon, or has ended.
-    pub(super) fn end(&mut self, usable: Lifetime, now: Timestamp) -> Option<Happening> {
+    pub(super) fn end(&mut self, ending: Ending, now: Timestamp) -> Option<Happening> {
+        let Ending { usable, alarm_before } = ending;
         let end = usable.not_after();
         let is_past = now > end;
-        let life = end.since(usable.not_before());
-        if usable.remaining(now) > life / 100 * NEAR_PERCENT {
+        if usable.remaining(now) > alarm_before {
             self.end_told = None;
             return None;
         }

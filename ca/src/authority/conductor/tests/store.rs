@@ -11,6 +11,17 @@ fn written() -> (World, String) {
 }
 
 #[test]
+fn the_end_that_alarms_is_that_of_the_path_and_not_of_what_is_written_down_so_far() {
+    let mut world = World::new();
+    world.restart();
+    let now = world.now;
+    let ending = world.conductor().overview(now, &Watching::default()).ending.unwrap();
+    let authority = world.authority();
+    assert_eq!(ending.usable, authority.certificate().lifetime());
+    assert!(authority.usable().not_after() < ending.usable.not_after(), "what may be signed now is cut to the horizon");
+}
+
+#[test]
 fn a_journal_reads_back_as_it_was_written() {
     let (mut world, _) = written();
     world.wish(Wish::Revoke { id: 2 }).unwrap();

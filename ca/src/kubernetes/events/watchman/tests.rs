@@ -2,6 +2,8 @@
 
 use signet_identity::Timestamp;
 
+use signet_identity::Lifetime;
+
 use super::*;
 use crate::authority::BundleView;
 
@@ -59,7 +61,7 @@ fn overview(phases: &[&'static str]) -> Overview {
     let bundle = BundleView { generation: 1, watchers: 0, acknowledged: 0, roots: BTreeMap::new() };
     let generations = (1..).zip(phases).map(|(id, phase)| generation(id, phase)).collect();
     let trust_domain = "cluster.local".to_owned();
-    Overview { trust_domain, leads: true, remark: None, directory: None, bundle, generations }
+    Overview { trust_domain, leads: true, remark: None, directory: None, bundle, ending: None, generations }
 }
 
 #[test]
@@ -86,9 +88,12 @@ fn every_step_of_a_rotation_is_told_once() {
 #[test]
 fn an_end_is_told_when_it_is_near_when_it_is_past_and_once_a_day() {
     let at = |hours: i64| Timestamp::from_unix_secs(1_900_000_000 + hours * 3600);
-    let life = Lifetime::new(at(0), at(1_000)).unwrap();
+    let ending = |from, to| Ending {
+        usable: Lifetime::new(at(from), at(to)).unwrap(),
+        alarm_before: Duration::from_secs(50 * 3600),
+    };
     let mut watchman = Watchman::default();
-    let mut look = |hours: i64| watchman.end(life, at(hours)).map(|told| told.reason);
+    let mut look = |hours: i64| watchman.end(ending(0, 1_000), at(hours)).map(|told| told.reason);
     assert_eq!(look(0), None);
     assert_eq!(look(949), None);
     assert_eq!(look(950), Some("AuthorityExpires"));
@@ -96,6 +101,5 @@ fn an_end_is_told_when_it_is_near_when_it_is_past_and_once_a_day() {
     assert_eq!(look(974), Some("AuthorityExpires"));
     assert_eq!(look(1_001), Some("AuthorityExpired"));
     assert_eq!([look(1_002), look(1_025)], [None, Some("AuthorityExpired")]);
-    let successor = Lifetime::new(at(1_000), at(2_000)).unwrap();
-    assert_eq!(watchman.end(successor, at(1_030)), None);
+    assert_eq!(watchman.end(ending(1_000, 2_000), at(1_030)), None);
 }
