@@ -3,12 +3,28 @@
 /// Most connections open at once, however many files may be; more wait in the operating system's queue.
 const CONNECTIONS_MAX: usize = 16_384;
 
-/// Open files that are kept for the ledger, watches, health, other endpoints and operators.
+/// Open files that are kept for the ledger, watches, health, other endpoints, a token and operators.
 const KEPT_FILES: u64 = 512;
+
+/// Most connections of one endpoint of documents, handshakes included: its readers come every few minutes.
+const ENDPOINT_CONNECTIONS_MAX: u64 = 128;
+
+/// Which share of the files that are kept one such endpoint may take, at most: there are two of them.
+const ENDPOINT_SHARE: u64 = 4;
+
+/// Most connections of one endpoint of documents, for a process that may have `files` open: out of those that are kept.
+pub(crate) fn endpoint_connections(files: u64) -> usize {
+    let most = (kept(files) / ENDPOINT_SHARE).clamp(1, ENDPOINT_CONNECTIONS_MAX);
+    usize::try_from(most).unwrap_or(1)
+}
+
+fn kept(files: u64) -> u64 {
+    KEPT_FILES.min(files / 2)
+}
 
 /// Most connections for a process that may have `files` open.
 pub(super) fn connections(files: u64) -> usize {
-    let rest = files.saturating_sub(KEPT_FILES.min(files / 2));
+    let rest = files.saturating_sub(kept(files));
     usize::try_from(rest).unwrap_or(usize::MAX).clamp(1, CONNECTIONS_MAX)
 }
 
@@ -39,6 +55,14 @@ mod tests {
             (u64::MAX, CONNECTIONS_MAX),
         ] {
             assert_eq!(connections(files), wanted, "{files}");
+        }
+    }
+
+    #[test]
+    fn both_endpoints_of_documents_leave_half_of_what_is_kept() {
+        for (files, wanted) in [(0, 1), (16, 2), (300, 37), (1_024, 128), (1 << 20, 128), (u64::MAX, 128)] {
+            assert_eq!(endpoint_connections(files), wanted, "{files}");
+            assert!(files < 16 || 2 * endpoint_connections(files) as u64 <= kept(files) / 2 + 2, "{files}");
         }
     }
 }

@@ -43,6 +43,7 @@ use connection::Terms;
 use entry::Entry;
 use peers::{Limits, Peers, Room};
 
+pub(crate) use capacity::endpoint_connections;
 pub(crate) use peers::Connection;
 
 /// Most TLS handshakes under way at once, and those of one address; more wait.

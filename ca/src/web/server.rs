@@ -13,7 +13,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ServerConfig;
 use rustls::crypto::ring::default_provider;
 use rustls::server::ResolvesServerCert;
-use signet_runtime::Shutdown;
+use signet_runtime::{Shutdown, open_files};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -21,9 +21,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::answer::Site;
 use crate::metrics::{WebEndpoint, WebMetrics};
-
-/// Most connections open at once, handshakes included; more wait in the operating system's queue.
-const CONNECTIONS_MAX: usize = 256;
+use crate::server::endpoint_connections;
 
 /// How long one handshake may take.
 const HANDSHAKE_DEADLINE: Duration = Duration::from_secs(5);
@@ -102,7 +100,9 @@ impl WebServer {
     /// None.
     pub(crate) async fn serve(self, site: Site, shutdown: Shutdown) -> Result<(), WebError> {
         let visits = Visits { endpoint: self.endpoint, tls: self.tls, site, metrics: self.metrics };
-        let (permits, mut open) = (Arc::new(Semaphore::new(CONNECTIONS_MAX)), JoinSet::new());
+        // More wait in the operating system's queue.
+        let most = endpoint_connections(open_files::most());
+        let (permits, mut open) = (Arc::new(Semaphore::new(most)), JoinSet::new());
         loop {
             let accept = async {
                 // The semaphore is never closed, so there always is a permit in the end.
