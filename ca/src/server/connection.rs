@@ -1,5 +1,6 @@
 //! The life of one connection: handshake, HTTP/2 within bounds, and an end in good order.
 
+use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::entry::{Entry, Standing};
+use super::entry::{Entry, REQUEST_DEADLINE, Standing};
 use super::gathering::Gathering;
 use super::idle::Activity;
 use super::opening::Opening;
@@ -42,7 +43,8 @@ const SEND_BUFFER_BYTES: usize = 64 * 1024;
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long requests may go on after a connection was told to end for its age or for being idle.
+/// How long a connection may go on after it was told to end for its age or for being idle. An answer that is being made
+/// then is given its own deadline.
 const AGE_GRACE: Duration = Duration::from_secs(10);
 
 /// How much earlier, in hundredths of it, a connection's age may end, so that those which began together do not end
@@ -118,10 +120,17 @@ pub(super) async fn serve(stream: TcpStream, standing: Connection, terms: Arc<Te
             // For as long as shutdown gives it.
             let _ = served.await;
         } else {
-            let _ = timeout(AGE_GRACE, served).await;
+            leave(served, &activity).await;
         }
     }
     terms.metrics.connections().closed();
+}
+
+/// Lets what was told to end come to its end. Whoever asked before it heard of that gets its answer.
+async fn leave(mut served: impl Future + Unpin, activity: &Activity) {
+    if timeout(AGE_GRACE, &mut served).await.is_err() && activity.is_answering() {
+        let _ = timeout(REQUEST_DEADLINE, served).await;
+    }
 }
 
 async fn shake_hands(
@@ -146,5 +155,43 @@ async fn shake_hands(
             terms.metrics.connections().handshake_failed(HandshakeFailure::Timeout);
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::server::idle::Kind;
+
+    /// After how many seconds a connection is gone that is told to end while this is open on it, and whether it was
+    /// gone by itself.
+    async fn gone(kind: Kind, open_secs: u64) -> (u64, bool) {
+        let (activity, began) = (Activity::new(), Instant::now());
+        let mut is_done = false;
+        let served = async {
+            let stream = activity.stream(kind);
+            sleep(Duration::from_secs(open_secs)).await;
+            drop(stream);
+            // The last bytes leave.
+            sleep(Duration::from_millis(100)).await;
+            is_done = true;
+        };
+        leave(pin!(served), &activity).await;
+        (began.elapsed().as_secs(), is_done)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_was_asked_for_before_the_end_was_heard_of_is_not_cut() {
+        for secs in [0, 5, 9, 10, 11, 29] {
+            assert_eq!(gone(Kind::Answer, secs).await, (secs, true));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_watch_and_an_answer_that_never_comes_are_cut() {
+        assert_eq!(gone(Kind::Watch, 60).await, (10, false));
+        assert_eq!(gone(Kind::Answer, 3_600).await, (40, false));
     }
 }

@@ -18,7 +18,7 @@ use tonic::{Code, Status};
 use tower::Service;
 
 use super::bodies::{Counted, Keeping};
-use super::idle::{Activity, Stream};
+use super::idle::{Activity, Kind, Stream};
 use super::methods::{Method, Methods};
 use super::peers::{Connection, OpenStream, Place, Refused};
 use crate::authenticate::Presented;
@@ -29,7 +29,7 @@ use crate::service::CertificateService;
 
 /// Most time from a request's headers to its answer, and to the end of its message, so that a body sent in drops does
 /// not hold a place.
-const REQUEST_DEADLINE: Duration = Duration::from_secs(30);
+pub(super) const REQUEST_DEADLINE: Duration = Duration::from_secs(30);
 const BODY_DEADLINE: Duration = Duration::from_secs(5);
 
 /// What a request holds beside its message: so much, and its headers as they came and as they are kept.
@@ -98,7 +98,8 @@ impl Standing {
         }
         let place = Arc::new(self.connection.ask(bytes_of(headers))?);
         let stream = if method.is_stream && !method.has_caller { Some(self.connection.open_stream()?) } else { None };
-        Ok(Claim { place, stream, busy: self.activity.stream() })
+        let kind = if method.is_stream { Kind::Watch } else { Kind::Answer };
+        Ok(Claim { place, stream, busy: self.activity.stream(kind) })
     }
 }
 

@@ -24,29 +24,53 @@ pub(super) fn crowd(connections: usize) -> usize {
     CROWD.min(connections / 2)
 }
 
+/// How long an answer may take from where it is made to its last byte.
+const ANSWER_LEAVES_MAX: Duration = Duration::from_secs(1);
+
 /// What is open on one connection.
 #[derive(Debug)]
 pub(super) struct Activity {
     streams: AtomicUsize,
+    /// Those of them that end by themselves, with their answer.
+    answers: AtomicUsize,
     began: Instant,
     /// When the last stream ended, in milliseconds from `began` on.
     ended_millis: AtomicU64,
 }
 
+/// What a stream is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// One answer, within a deadline.
+    Answer,
+    /// Whatever comes, until somebody leaves.
+    Watch,
+}
+
 /// A stream that is open.
 #[derive(Debug)]
-pub(super) struct Stream(Arc<Activity>);
+pub(super) struct Stream(Arc<Activity>, Kind);
 
 impl Activity {
     /// Of a connection that begins now.
     pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self { streams: AtomicUsize::new(0), began: Instant::now(), ended_millis: AtomicU64::new(0) })
+        let (streams, answers) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Arc::new(Self { streams, answers, began: Instant::now(), ended_millis: AtomicU64::new(0) })
     }
 
     /// A stream begins; it ends when what is given is dropped.
-    pub(super) fn stream(self: &Arc<Self>) -> Stream {
+    pub(super) fn stream(self: &Arc<Self>, kind: Kind) -> Stream {
         self.streams.fetch_add(1, Ordering::Relaxed);
-        Stream(self.clone())
+        if kind == Kind::Answer {
+            self.answers.fetch_add(1, Ordering::Relaxed);
+        }
+        Stream(self.clone(), kind)
+    }
+
+    /// Whether an answer is being made, or may not have left.
+    pub(super) fn is_answering(&self) -> bool {
+        let ended = self.began + Duration::from_millis(self.ended_millis.load(Ordering::Relaxed));
+        self.answers.load(Ordering::Relaxed) > 0 || ended.elapsed() < ANSWER_LEAVES_MAX
     }
 
     /// Ends when the connection has been idle for too long. `is_crowd` says whether there are many.
@@ -68,10 +92,13 @@ impl Activity {
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        let Self(activity) = self;
+        let Self(activity, kind) = self;
         let millis = u64::try_from(activity.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         activity.ended_millis.store(millis, Ordering::Relaxed);
         activity.streams.fetch_sub(1, Ordering::Relaxed);
+        if *kind == Kind::Answer {
+            activity.answers.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -96,7 +123,7 @@ mod tests {
     async fn time_counts_from_the_end_of_the_last_stream() {
         let activity = Activity::new();
         tokio::time::sleep(Duration::from_secs(50)).await;
-        drop(activity.stream());
+        drop(activity.stream(Kind::Answer));
         tokio::time::sleep(Duration::from_secs(20)).await;
         assert_eq!(secs_until_end(&activity, false).await, Some(40));
     }
@@ -104,7 +131,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_connection_with_an_open_stream_stays() {
         let activity = Activity::new();
-        let (watch, request) = (activity.stream(), activity.stream());
+        let (watch, request) = (activity.stream(Kind::Watch), activity.stream(Kind::Answer));
         drop(request);
         assert_eq!(secs_until_end(&activity, true).await, None);
         drop(watch);
