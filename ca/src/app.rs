@@ -258,7 +258,7 @@ impl App {
         let acknowledgements = self.authority.acknowledgements().clone();
         let watched = TrustBundleService::new(self.issuer.clone(), acknowledgements, shutdown.clone());
         let watched = TrustBundleServer::new(watched).max_decoding_message_size(REQUEST_MAX_BYTES);
-        let minting = self.minting.as_ref().map(|tokens| tokens.service(self.issuer.clone()));
+        let minting = self.minting.as_ref().and_then(|tokens| tokens.service(self.issuer.clone()));
         let service = CertificateService::new(self.issuer);
         let service = IstioCertificateServiceServer::new(service).max_decoding_message_size(MESSAGE_MAX_BYTES);
         let grpc_health = grpc_health.max_decoding_message_size(QUESTION_MAX_BYTES);

@@ -13,6 +13,9 @@ use crate::jwt::{LEAD_REFRESHES, TokenProfile, lead};
 /// Tokens and their keys.
 #[derive(Debug, Clone)]
 pub struct JwtConfig {
+    /// Whether tokens are minted; otherwise keys that are shared from before are published until their last token has ended,
+    /// and the number of the set that readers know goes on from them.
+    pub mints: bool,
     /// What a token may say.
     pub profile: TokenProfile,
     /// How long a key signs.
@@ -29,14 +32,15 @@ pub struct JwtConfig {
     pub oidc: Option<WebConfig>,
 }
 
-/// Reads the section, `oidc` with it; keys are kept below `state_dir` when nobody says where. `Some(None)` when tokens are not minted,
-/// `None` only after a problem.
+/// Reads the section, `oidc` with it; keys are kept below `state_dir` when nobody says where. `Some(None)` when tokens are not minted
+/// and nothing of them is published, `None` only after a problem.
 pub(super) fn jwt(
     reader: &mut Reader,
     state_dir: &Path,
     secret: Option<String>,
     away: Option<Duration>,
     refresh_hint: Option<Duration>,
+    is_bundle_published: bool,
 ) -> Option<Option<JwtConfig>> {
     let enabled: Option<bool> = reader.or("jwt.enabled", "false");
     let issuer: Option<String> = reader.optional("jwt.issuer");
@@ -66,7 +70,10 @@ pub(super) fn jwt(
     }
     let away = away.filter(|_| secret.is_some()).unwrap_or_default();
     let profile = TokenProfile { issuer, default_ttl, max_ttl };
-    Some(enabled?.then_some(JwtConfig {
+    let mints = enabled?;
+    let is_followed = secret.is_some() && is_bundle_published;
+    Some((mints || is_followed).then_some(JwtConfig {
+        mints,
         profile,
         key_ttl,
         refresh_hint,

@@ -75,8 +75,11 @@ pub(super) fn all(reader: &mut Reader) -> Option<CaConfig> {
         secrets.token_keys,
         stale_after,
         federation.as_ref().map(|federation| federation.refresh_hint),
+        federation.as_ref().is_some_and(|federation| federation.endpoint.is_some()),
     );
-    if let (Some(callers), Some(Some(jwt))) = (&callers, &jwt) {
+    if let (Some(callers), Some(Some(jwt))) = (&callers, &jwt)
+        && jwt.mints
+    {
         oidc_callers::check_own(reader, callers, jwt.profile.issuer.as_deref());
     }
     let leaf_max_ttl = leaf.as_ref().map(|leaf| leaf.max_ttl);

@@ -77,6 +77,7 @@ pub enum TokensEnded {
 
 /// Keys and rules, ready to mint, and where the keys are published.
 pub(crate) struct Tokens {
+    mints: bool,
     keeper: Keeper,
     trust_domain: TrustDomain,
     profile: TokenProfile,
@@ -99,8 +100,8 @@ impl Tokens {
         metrics: &Metrics,
         health: &Health,
     ) -> Result<Self, TokensError> {
-        let JwtConfig { profile, key_ttl, refresh_hint, state_dir, away, oidc, .. } = config;
-        let policy = Policy { key_ttl, lead: lead(refresh_hint), token_ttl_max: profile.max_ttl, away };
+        let JwtConfig { mints, profile, key_ttl, refresh_hint, state_dir, away, oidc, .. } = config;
+        let policy = Policy { mints, key_ttl, lead: lead(refresh_hint), token_ttl_max: profile.max_ttl, away };
         let (part, told) = (health.part("token keys"), metrics.jwt());
         let (keeps, times) = (trust_domain.clone(), clock.clone());
         let open = move || {
@@ -118,7 +119,7 @@ impl Tokens {
             }
             _ => None,
         };
-        Ok(Self { keeper, trust_domain, profile, metrics: metrics.jwt(), oidc })
+        Ok(Self { mints, keeper, trust_domain, profile, metrics: metrics.jwt(), oidc })
     }
 
     /// The keys in force.
@@ -131,11 +132,14 @@ impl Tokens {
         self.oidc.as_ref().map(Endpoint::address)
     }
 
-    /// The service that mints for whom `issuer` would issue.
-    pub(crate) fn service(&self, issuer: Arc<Issuer>) -> IdentityServer<IdentityService> {
+    /// The service that mints for whom `issuer` would issue, where tokens are minted.
+    pub(crate) fn service(&self, issuer: Arc<Issuer>) -> Option<IdentityServer<IdentityService>> {
+        if !self.mints {
+            return None;
+        }
         let (trust_domain, profile) = (self.trust_domain.clone(), self.profile.clone());
         let minter = Minter { issuer, trust_domain, profile, keys: self.keys() };
-        IdentityServer::new(IdentityService::new(minter, self.metrics.clone()))
+        Some(IdentityServer::new(IdentityService::new(minter, self.metrics.clone())))
     }
 
     /// Keeps and publishes the keys until shutdown begins.

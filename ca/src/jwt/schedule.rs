@@ -31,6 +31,8 @@ const UNSAVED_MAX: Duration = Duration::from_secs(300);
 /// The operator's rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Policy {
+    /// Whether tokens are minted; otherwise keys only go.
+    pub(crate) mints: bool,
     /// How long a key signs.
     pub(crate) key_ttl: Duration,
     /// How long a key must have been published before it signs.
@@ -192,6 +194,9 @@ impl Schedule {
 
     /// What has to be done at `now`, the most urgent first; `None` when everything is as it should be.
     pub(crate) fn due(&self, policy: &Policy, now: Timestamp) -> Option<Due> {
+        if !policy.mints {
+            return self.leaving(now);
+        }
         let (next, active) = (self.in_phase(Phase::Next), self.active());
         match (next, active) {
             (Some(_), None) => return Some(Due::Activate),
@@ -212,6 +217,13 @@ impl Schedule {
             return Some(Due::Drop { kid: over.kid.clone() });
         }
         (self.unsaved >= UNSAVED_MAX).then_some(Due::Remember)
+    }
+
+    /// What has to be done where no token is minted any more: each key goes once its last token has ended.
+    fn leaving(&self, now: Timestamp) -> Option<Due> {
+        let over = self.entries.iter().find(|entry| entry.phase == Phase::Next || entry.has_no_tokens(now));
+        let due = over.map(|entry| Due::Drop { kid: entry.kid.clone() });
+        due.or_else(|| (self.unsaved >= UNSAVED_MAX && !self.entries.is_empty()).then_some(Due::Remember))
     }
 
     /// With no place left, the steady clock alone decides: a horizon that a wrong wall clock put into the far future
@@ -296,7 +308,12 @@ impl Entry {
     }
 
     fn is_over(&self, now: Timestamp) -> bool {
-        self.phase == Phase::Old && now > self.horizon.plus(CLOCK_SKEW_MAX) && self.served >= self.longest
+        self.phase == Phase::Old && self.has_no_tokens(now)
+    }
+
+    /// Whether every token that it has signed has ended, unless it signs still.
+    fn has_no_tokens(&self, now: Timestamp) -> bool {
+        now > self.horizon.plus(CLOCK_SKEW_MAX) && self.served >= self.longest
     }
 }
 

@@ -155,6 +155,27 @@ async fn tokens_of_either_replica_are_verified_by_the_keys_of_the_other_and_thei
 }
 
 #[tokio::test]
+async fn the_number_of_the_bundle_never_falls_when_minting_is_turned_off_and_on_again() {
+    let cluster = cluster().await;
+    let (mut setup, mut last) = (replica(&cluster).with("federation.listen", "'127.0.0.1:0'"), 0);
+    std::fs::create_dir_all(setup.path("state")).unwrap();
+    for (minting, keys) in [("false", 0), ("true", 2), ("false", 1), ("true", 2), ("false", 1)] {
+        let lab = with_roots(setup.with("jwt.enabled", minting).start().await, &cluster);
+        lab.wait_ready().await;
+        eventually("the keys are as they should be", async || {
+            federation::published(&lab).await.jwt_keys().len() == keys
+        })
+        .await;
+        let number = federation::published(&lab).await.sequence().unwrap();
+        assert!(number > last, "{number} follows {last} with `jwt.enabled` {minting}");
+        let minted = jwt::send(&lab, Some(&token(&cluster)), &["reports"], 60).await;
+        assert_eq!(minted.is_ok(), minting == "true");
+        last = number;
+        setup = lab.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn what_is_spoilt_or_deleted_is_told_while_issuing_goes_on() {
     let cluster = cluster().await;
     let lab = start(&cluster).await;

@@ -18,6 +18,7 @@ const START_MILLIS: i64 = 1_800_000_000_000;
 const HOUR: Duration = Duration::from_secs(3600);
 
 const POLICY: Policy = Policy {
+    mints: true,
     key_ttl: Duration::from_secs(86_400),
     lead: Duration::from_secs(20),
     token_ttl_max: Duration::from_secs(30),
@@ -29,8 +30,12 @@ fn trust_domain() -> TrustDomain {
 }
 
 fn open(store: Box<dyn Store>, clock: &Clock, health: &Health) -> Result<Keeper, KeysError> {
+    open_by(POLICY, store, clock, health)
+}
+
+fn open_by(policy: Policy, store: Box<dyn Store>, clock: &Clock, health: &Health) -> Result<Keeper, KeysError> {
     let metrics = Metrics::new().jwt();
-    Keeper::open(store, POLICY, trust_domain(), clock.clone(), metrics, health.part("token keys"))
+    Keeper::open(store, policy, trust_domain(), clock.clone(), metrics, health.part("token keys"))
 }
 
 fn in_dir(dir: &Path, clock: &Clock) -> Keeper {
@@ -233,4 +238,38 @@ async fn what_a_killed_process_left_half_written_is_removed() {
     std::fs::write(&leftover, "half").unwrap();
     in_dir(dir.path(), &clock);
     assert!(!leftover.exists());
+}
+
+#[tokio::test(start_paused = true)]
+async fn turned_off_keys_go_with_their_last_token_and_the_number_of_the_set_never_falls() {
+    let (dir, clock) = (temp_dir(), Clock::manual(START_MILLIS));
+    let off = Policy { mints: false, ..POLICY };
+    let start = |policy| {
+        let store = Box::new(StateDir::new(dir.path()));
+        open_by(policy, store, &clock, &Health::new()).unwrap()
+    };
+    let number = |keeper: &Keeper| keeper.ring().borrow().version;
+    assert_eq!(number(&start(off)), 0, "where nothing was ever minted nothing is counted");
+    assert!(!dir.path().join("jwt-keys.json").exists());
+
+    let mut last = 0;
+    for _ in 0..3 {
+        let minting = start(POLICY);
+        let (signs, minted) = (signing(&minting).unwrap(), number(&minting));
+        assert!(minted > last);
+        drop(minting);
+
+        let mut leaving = start(off);
+        assert_eq!(kids(&leaving), [signs], "its tokens are verified on, and no other key is to come");
+        assert!(number(&leaving) > minted);
+        // Tokens of thirty seconds, under a horizon that was written down for an hour, by a clock that may be behind.
+        for _ in 0..30 {
+            look_after(&mut leaving, &clock, Duration::from_secs(300)).await.unwrap();
+        }
+        assert!(kids(&leaving).is_empty());
+        last = number(&leaving);
+        assert!(last > minted);
+        drop(leaving);
+        assert_eq!(number(&start(off)), last, "also over a restart");
+    }
 }

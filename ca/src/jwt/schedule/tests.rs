@@ -11,6 +11,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 const START: Timestamp = Timestamp::from_unix_secs(1_800_000_000);
 
 const POLICY: Policy = Policy {
+    mints: true,
     key_ttl: Duration::from_secs(86_400),
     lead: Duration::from_secs(1_500),
     token_ttl_max: HOUR,
