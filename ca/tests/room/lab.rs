@@ -26,6 +26,9 @@ pub(crate) const WEB: &str = "spiffe://cluster.local/ns/shop/sa/web";
 
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);
 
+/// How long anything is waited for that has to happen.
+pub(crate) const WAIT_MAX: Duration = Duration::from_secs(60);
+
 /// The settings of one server, before it starts.
 pub(crate) struct Setup {
     pub(crate) dir: TempDir,
@@ -279,9 +282,9 @@ pub(crate) async fn http_get(address: SocketAddr, path: &str) -> (u16, String) {
     (status, answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default())
 }
 
-/// Waits until `holds`, and fails when that takes more than ten seconds.
+/// Waits until `holds`, and fails when that takes longer than any machine needs, however busy it is.
 pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+    let deadline = tokio::time::Instant::now() + WAIT_MAX;
     while !holds().await {
         assert!(tokio::time::Instant::now() < deadline, "waited in vain until {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;

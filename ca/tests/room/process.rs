@@ -15,7 +15,7 @@ use signet_proto::istio_ca::istio_certificate_service_client::IstioCertificateSe
 use signet_testkit::{TempDir, TokenIssuer, temp_dir};
 use tonic::transport::{Certificate as TlsRoot, Channel, ClientTlsConfig, Endpoint};
 
-use crate::lab::{HOUR, Setup, WEB, now, request};
+use crate::lab::{HOUR, Setup, WAIT_MAX, WEB, now, request};
 
 /// A running program, which writes its log into a file, as no pipe can make it wait; killed when dropped.
 pub(crate) struct Program {
@@ -97,7 +97,7 @@ impl Program {
 
     /// Waits for the next line of the log with `message`.
     pub(crate) fn wait_for(&mut self, message: &str) -> Value {
-        let deadline = Instant::now() + Duration::from_secs(10);
+        let deadline = Instant::now() + WAIT_MAX;
         loop {
             let said = self.said();
             for line in said.lines().skip(self.seen) {

@@ -1,13 +1,18 @@
 //! More requests than the server can answer at once: who waits, who is turned away, and what it is told.
 
+use std::fs;
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use signet_proto::istio_ca::IstioCertificateRequest;
+use signet_proto::istio_ca::istio_certificate_service_client::IstioCertificateServiceClient;
 use tokio::task::JoinSet;
+use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 
-use crate::lab::{HOUR, Lab, Setup, any_csr, eventually, request};
+use crate::lab::{HOUR, Lab, Setup, WAIT_MAX, any_csr, eventually, http_get, now, request};
+use crate::process::{Program, address, connect, tls};
 
 /// Sends `requests` together and gives how each ended.
 async fn together(lab: &Lab, requests: Vec<Request<IstioCertificateRequest>>) -> Vec<Result<(), Status>> {
@@ -80,49 +85,98 @@ async fn a_caller_that_has_stopped_waiting_gets_no_certificate() {
     assert_eq!(lab.metric("citadel_server_success_cert_issuance_count").await, 0);
 }
 
-/// As pilot-agent does: five attempts in all, each a little later, when the server was busy.
-async fn agent(lab: &Lab, number: usize) -> Result<(), Status> {
-    let token = lab.setup.issuer.token("shop", &format!("web-{number}"), lab.now(), HOUR);
-    let (mut client, csr) = (lab.client().await, any_csr());
-    let mut wait = Duration::from_millis(100);
-    for _ in 0..4 {
-        match client.create_certificate(request(&token, &csr, 60)).await {
-            Err(status) if matches!(status.code(), Code::ResourceExhausted | Code::Unavailable) => {}
-            outcome => return outcome.map(|_| ()),
-        }
-        tokio::time::sleep(wait).await;
-        wait *= 2;
+/// A program in a storm, and what its callers need.
+struct Storm {
+    setup: Setup,
+    program: Program,
+    listen: SocketAddr,
+    admin: SocketAddr,
+    roots: String,
+}
+
+/// Most memory that it may ever have taken, in KiB.
+const MEMORY_MAX_KIB: u64 = 128 * 1024;
+
+impl Storm {
+    fn start() -> Self {
+        let setup = Setup::new().with("admission.in_flight", "4").with("admission.waiting", "64");
+        let mut program = Program::of(&setup, &[]);
+        let line = program.wait_for("serving");
+        let roots = fs::read_to_string(setup.path("state/root-cert.pem")).unwrap();
+        Self { listen: address(&line, "listen"), admin: address(&line, "admin"), setup, program, roots }
     }
-    client.create_certificate(request(&token, &csr, 60)).await.map(|_| ())
+
+    async fn client(&self) -> IstioCertificateServiceClient<Channel> {
+        IstioCertificateServiceClient::new(connect(self.listen, tls(&self.roots)).await)
+    }
+
+    async fn metric(&self, series: &str) -> usize {
+        let page = http_get(self.admin, "/metrics").await.1;
+        let value = page.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
+        value.map_or(0, |value| value.parse::<f64>().unwrap() as usize)
+    }
+
+    /// The most memory that the program has taken so far.
+    fn memory_kib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.program.id())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        peak.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    /// A token whose signature was altered: all of it has to be looked at before it is known to be bad.
+    fn dear(&self, number: usize) -> String {
+        let good = self.setup.issuer.token("shop", &format!("bad-{number}"), now(), HOUR);
+        let (signed, signature) = good.rsplit_once('.').unwrap();
+        let (first, rest) = signature.split_at(8);
+        format!("{signed}.{}{rest}", first.chars().rev().collect::<String>())
+    }
+
+    /// As an agent does that comes again for as long as the server is busy.
+    async fn agent(&self, number: usize) -> Result<(), Status> {
+        let token = self.setup.issuer.token("shop", &format!("web-{number}"), now(), HOUR);
+        let (mut client, csr) = (self.client().await, any_csr());
+        let mut wait = Duration::from_millis(100);
+        let until = Instant::now() + WAIT_MAX;
+        loop {
+            match client.create_certificate(request(&token, &csr, 60)).await {
+                Err(status)
+                    if matches!(status.code(), Code::ResourceExhausted | Code::Unavailable)
+                        && Instant::now() < until => {}
+                outcome => return outcome.map(|_| ()),
+            }
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(Duration::from_secs(2));
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_storm_with_thrice_as_many_bad_tokens_gets_all_its_certificates_while_health_answers() {
     const AGENTS: usize = 300;
-    let setup = Setup::new().with("admission.in_flight", "4").with("admission.waiting", "64");
-    let lab = Arc::new(setup.start().await);
-    lab.wait_ready().await;
+    let storm = Arc::new(Storm::start());
     let mut bad = JoinSet::new();
-    for _ in 0..10 {
-        let lab = lab.clone();
+    for flooder in 0..10 {
+        let storm = storm.clone();
         bad.spawn(async move {
-            let (mut client, csr) = (lab.client().await, any_csr());
-            for _ in 0..3 * AGENTS / 10 {
-                client.create_certificate(request("a.bad.token", &csr, 60)).await.expect_err("it is bad");
+            let (mut client, csr) = (storm.client().await, any_csr());
+            for number in 0..3 * AGENTS / 10 {
+                // Cheap ones and dear ones.
+                let token = if number % 2 == 0 { "a.bad.token".to_owned() } else { storm.dear(flooder) };
+                client.create_certificate(request(&token, &csr, 60)).await.expect_err("it is bad");
             }
         });
     }
     let mut agents = JoinSet::new();
     for number in 0..AGENTS {
-        let lab = lab.clone();
-        agents.spawn(async move { agent(&lab, number).await });
+        let storm = storm.clone();
+        agents.spawn(async move { storm.agent(number).await });
     }
     let mut answers = 0;
     let mut outcomes = Vec::new();
     while let Some(ended) = agents.join_next().await {
         outcomes.push(ended.unwrap());
         if outcomes.len() % 10 == 0 {
-            assert_eq!(lab.get("/healthz/ready").await.0, 200);
+            assert_eq!(http_get(storm.admin, "/healthz/ready").await.0, 200);
             answers += 1;
         }
     }
@@ -130,6 +184,10 @@ async fn a_storm_with_thrice_as_many_bad_tokens_gets_all_its_certificates_while_
     let failed: Vec<_> = outcomes.iter().filter(|outcome| outcome.is_err()).collect();
     assert!(failed.is_empty() && outcomes.len() == AGENTS, "{failed:?}");
     assert_eq!(answers, AGENTS / 10);
-    assert_eq!(lab.metric("citadel_server_success_cert_issuance_count").await, i64::try_from(AGENTS).unwrap());
-    eventually("nobody is inside", async || lab.metric("signet_ca_in_flight").await == 0).await;
+    assert_eq!(storm.metric("citadel_server_success_cert_issuance_count").await, AGENTS);
+    let dear = storm.metric("signet_ca_refusals_total{reason=\"token_signature\"}").await;
+    assert!(dear > 0, "no dear token was looked at");
+    let memory = storm.memory_kib();
+    assert!(memory <= MEMORY_MAX_KIB, "{memory} KiB were taken");
+    eventually("nobody is inside", async || storm.metric("signet_ca_in_flight").await == 0).await;
 }
