@@ -9,6 +9,7 @@ mod mesh;
 mod object;
 mod pattern;
 mod peer;
+mod print;
 mod read;
 mod request;
 mod text;
