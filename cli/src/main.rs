@@ -20,7 +20,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    Policy(policy::Args),
+    Policy(Box<policy::Args>),
     Secrets(secrets::Args),
     Demo(demo::Args),
 }

@@ -1,7 +1,14 @@
 //! `signet policy`: what Istio's security policies mean. Reads files; what they mean is the policy room's business.
 
+mod ask;
+mod cases;
 mod check;
+mod decide;
+mod explain;
 mod files;
+mod given;
+mod question;
+mod render;
 
 use clap::Subcommand;
 
@@ -17,6 +24,10 @@ pub(crate) struct Args {
 #[derive(Subcommand)]
 enum Verb {
     Check(check::Args),
+    Decide(decide::Args),
+    Explain(explain::Args),
+    Render(render::Args),
+    Test(cases::Args),
 }
 
 /// Why a question about policies could not be answered.
@@ -28,11 +39,21 @@ pub(crate) enum PolicyError {
     /// Nothing was read at all.
     #[error("no manifest was found: directories are searched for .yaml, .yml and .json")]
     Nothing,
+    /// Policies that could not be read: nothing is decided by the others.
+    #[error("{0} problems keep the policies from being read, so nothing is decided by them")]
+    Unread(usize),
+    /// The question itself is wrong.
+    #[error("the request cannot be decided: {0}")]
+    Request(String),
 }
 
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<Answer, PolicyError> {
     match &args.verb {
         Verb::Check(args) => check::run(args),
+        Verb::Decide(args) => decide::run(args),
+        Verb::Explain(args) => explain::run(args),
+        Verb::Render(args) => render::run(args),
+        Verb::Test(args) => cases::run(args),
     }
 }

@@ -152,3 +152,150 @@ fn help_shows_how_it_is_used() {
     let shown = text(&check_status(&["policy", "check", "--help"], "", 0).stdout);
     assert!(shown.contains("Examples:") && shown.contains("Exit status:"), "{shown}");
 }
+
+/// An example of the documents.
+fn example(name: &str) -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/policy/examples").join(name).display().to_string()
+}
+
+const FRONT: &str = "spiffe://cluster.local/ns/shop/sa/front";
+
+fn shop<'a>(verb: &'a str, policies: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    let head = ["policy", verb, policies, "--workload", "shop/cart", "--port", "8080"];
+    head.into_iter().chain(more.iter().copied()).collect()
+}
+
+#[test]
+fn every_example_of_the_documents_holds_and_covers_every_rule() {
+    let output = check_status(&["policy", "test", &example(""), "--min-coverage", "100"], "", 0);
+    assert!(text(&output.stdout).contains("  ok    the front reads a cart"), "{}", text(&output.stdout));
+    assert_eq!(text(&output.stderr), "5 cases, 0 failed; 2 of 2 rules covered\n");
+    check_status(&["policy", "check", &example(""), "--fail-on", "error"], "", 0);
+}
+
+#[test]
+fn decide_says_yes_no_and_why() {
+    let policies = example("shop");
+    let output = check_status(&shop("decide", &policies, &["--from", FRONT, "--path", "/cart"]), "", 0);
+    assert!(text(&output.stdout).starts_with("allow: rule 0 of ALLOW shop/cart matches\n"), "{}", text(&output.stdout));
+    let output =
+        check_status(&shop("decide", &policies, &["--from", FRONT, "--path", "/x/../admin", "-o", "json"]), "", 1);
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&answer["verdict"], &answer["policy"]), (&"deny".into(), &"shop/no-admin".into()));
+    assert_eq!(answer["rule"]["index"], 0);
+    let output = check_status(&shop("decide", &policies, &["--path", "/cart"]), "", 1);
+    assert!(text(&output.stdout).contains("takes no plaintext: STRICT by shop/default"), "{}", text(&output.stdout));
+}
+
+#[test]
+fn decide_tells_what_a_point_cannot_enforce() {
+    let policies = example("shop");
+    let output =
+        check_status(&shop("decide", &policies, &["--at", "sidecar-tcp", "--from", FRONT, "-o", "json"]), "", 1);
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(answer["notEnforceable"].as_array().is_some_and(|list| list.len() >= 2), "{answer}");
+    assert_eq!(answer["policy"], "shop/no-admin", "on bytes the refusal loses its path");
+}
+
+#[test]
+fn a_request_may_stand_in_a_file() {
+    let folder = folder(&[(
+        "request.yaml",
+        "to: {namespace: shop, labels: {app: cart}, port: 8080}\nfrom: {identity: spiffe://cluster.local/ns/shop/sa/front}\nhttp: {path: /cart}\n",
+    )]);
+    let request = folder.path().join("request.yaml").display().to_string();
+    check_status(&["policy", "decide", &example("shop"), "--request", &request], "", 0);
+}
+
+#[test]
+fn what_cannot_be_decided_is_neither_yes_nor_no() {
+    let policies = example("shop");
+    check_status(&shop("decide", &policies, &["--from", FRONT]), "", 2);
+    check_status(&["policy", "decide", &policies, "--workload", "shop/nobody", "--port", "80"], "", 2);
+    check_status(&["policy", "decide", "-", "--to-namespace", "a", "--port", "80"], "kind: [", 2);
+    check_status(&["policy", "decide", &policies, "--workload", "shop/cart"], "", 2);
+    check_status(&shop("decide", &policies, &["--from", FRONT, "--path", "/a%00"]), "", 2);
+    let unreadable =
+        "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: a}\nspec: {action: BLAH}\n";
+    let output =
+        check_status(&["policy", "decide", "-", "--to-namespace", "a", "--port", "80", "--path", "/"], unreadable, 2);
+    assert_eq!(text(&output.stdout), "", "half a set of policies decides nothing");
+}
+
+#[test]
+fn explain_tells_what_each_condition_saw_and_the_nearest_rule() {
+    let policies = example("shop");
+    let other = "spiffe://cluster.local/ns/shop/sa/other";
+    let output = check_status(&shop("explain", &policies, &["--from", other, "--path", "/cart"]), "", 1);
+    let shown = text(&output.stdout);
+    for wanted in [
+        "deny: there are ALLOW policies, and no rule of theirs matches",
+        "no  principals: wants `cluster.local/ns/shop/sa/front`, saw `spiffe://cluster.local/ns/shop/sa/other`",
+        "yes paths: wants `/cart`, `/cart/*`, saw `/cart`",
+        "nearest: 1 condition keeps rule 0 of shop/cart from matching",
+    ] {
+        assert!(shown.contains(wanted), "{wanted}\n{shown}");
+    }
+    let output = check_status(&shop("explain", &policies, &["--from", other, "--path", "/cart", "-o", "json"]), "", 1);
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&answer["nearest"]["policy"], &answer["nearest"]["missing"]), (&"shop/cart".into(), &1.into()));
+    let policies = answer["policies"].as_array().unwrap();
+    assert_eq!(policies.len(), 2);
+    assert!(policies.iter().any(|policy| policy["rules"][0]["from"][0]["held"] == false), "{answer}");
+}
+
+#[test]
+fn a_case_that_does_not_hold_is_told_here_and_in_the_report() {
+    let cases = "cases:\n- name: a <b>\n  request: {to: {namespace: x, port: 80}, http: {}}\n  expect: deny\n";
+    let folder = folder(&[("a.yaml", GOOD), ("a.test.yaml", cases)]);
+    let junit = folder.path().join("report.xml").display().to_string();
+    let output = check_status(&["policy", "test", &path(&folder), "--junit", &junit], "", 1);
+    assert!(text(&output.stdout).contains("  FAIL  a <b>: expected deny, found allow"), "{}", text(&output.stdout));
+    let report = std::fs::read_to_string(&junit).unwrap();
+    assert!(
+        report.contains("tests=\"1\" failures=\"1\"")
+            && report.contains("name=\"a &lt;b&gt;\"><failure message=\"expected deny"),
+        "{report}"
+    );
+}
+
+#[test]
+fn rules_that_no_case_reaches_are_told_and_may_be_a_failure() {
+    let cases = "cases:\n- name: a\n  request: {to: {namespace: x, port: 80}, http: {}}\n  expect: allow\n";
+    let folder = folder(&[("a.yaml", TRAP), ("a.test.yaml", cases)]);
+    let output = check_status(&["policy", "test", &path(&folder)], "", 0);
+    assert!(text(&output.stdout).contains("never matched: rule 0 of default/b"), "{}", text(&output.stdout));
+    check_status(&["policy", "test", &path(&folder), "--min-coverage", "50"], "", 1);
+    let empty = tempfile::tempdir().unwrap();
+    check_status(&["policy", "test", &path(&empty)], "", 2);
+    let broken = self::folder(&[("a.yaml", TRAP), ("a.test.yaml", "cases: []\n")]);
+    check_status(&["policy", "test", &path(&broken)], "", 2);
+}
+
+#[test]
+fn render_shows_what_proxies_are_told_the_same_each_time() {
+    let policies = example("shop");
+    let render = |more: &[&str]| {
+        let arguments: Vec<&str> = ["policy", "render", &policies, "--workload", "shop/cart"]
+            .into_iter()
+            .chain(more.iter().copied())
+            .collect();
+        text(&check_status(&arguments, "", 0).stdout)
+    };
+    let shown: Value = serde_json::from_str(&render(&[])).unwrap();
+    let filters = shown["filters"].as_array().unwrap();
+    let actions: Vec<&Value> = filters.iter().map(|filter| &filter["typedConfig"]["rules"]["action"]).collect();
+    assert_eq!(actions, [&Value::from("DENY"), &Value::Null], "DENY stands before ALLOW");
+    assert_eq!(render(&[]), render(&[]));
+    assert!(render(&["-o", "yaml"]).contains("ns[shop]-policy[cart]-rule[0]"));
+    assert!(render(&["--per-route"]).contains("typedPerFilterConfig"));
+    assert!(render(&["--at", "ztunnel"]).contains("istio_converted_static_strict"));
+}
+
+#[test]
+fn a_provider_that_cannot_be_asked_is_rendered_as_a_refusal_and_told() {
+    let custom = "apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: a, namespace: x}\nspec: {action: CUSTOM, provider: {name: nobody}, rules: [{}]}\n";
+    let output = check_status(&["policy", "render", "-", "--to-namespace", "x"], custom, 1);
+    assert!(text(&output.stdout).contains("deny-due-to-bad-CUSTOM-action"), "{}", text(&output.stdout));
+    assert!(text(&output.stderr).contains("nobody"), "{}", text(&output.stderr));
+}

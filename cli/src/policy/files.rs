@@ -85,7 +85,39 @@ impl Texts {
     }
 }
 
+/// How files of cases end; directories are not searched for manifests in them.
+const CASES_END: [&str; 2] = [".test.yaml", ".test.yml"];
+
+fn is_cases(path: &Path) -> bool {
+    path.to_str().is_some_and(|name| CASES_END.iter().any(|end| name.ends_with(end)))
+}
+
+/// Every file of cases that the paths name or hold, in order.
+pub(crate) fn cases(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
+    let mut found = Vec::new();
+    for path in paths {
+        search(path, 0, &mut found).map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;
+    }
+    Ok(found)
+}
+
+fn search(path: &Path, depth: usize, found: &mut Vec<PathBuf>) -> io::Result<()> {
+    if !path.metadata()?.is_dir() {
+        if is_cases(path) && found.len() < FILES_MAX {
+            found.push(path.to_path_buf());
+        }
+        return Ok(());
+    }
+    let mut entries = std::fs::read_dir(path)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<PathBuf>>>()?;
+    entries.sort();
+    let follow = |entry: &&PathBuf| is_cases(entry) || (depth < DEPTH_MAX && entry.is_dir() && !entry.is_symlink());
+    entries.iter().filter(follow).try_for_each(|entry| search(entry, depth + 1, found))
+}
+
 fn is_manifest(path: &Path) -> bool {
+    if is_cases(path) {
+        return false;
+    }
     path.extension().is_some_and(|end| ["yaml", "yml", "json"].iter().any(|known| end.eq_ignore_ascii_case(known)))
 }
 
