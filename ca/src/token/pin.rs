@@ -14,7 +14,7 @@ const PIN_MAX_BYTES: usize = 256;
 /// The file, and what was refused of it.
 pub(super) struct Pin {
     path: PathBuf,
-    refused: Option<Zeroizing<Vec<u8>>>,
+    refused: Option<Zeroizing<String>>,
 }
 
 impl Pin {
@@ -31,22 +31,21 @@ impl Pin {
         check_pin_mode(&self.path).map_err(unusable)?;
         let read = files::read(&self.path, PIN_MAX_BYTES).map_err(|error| unusable(error.to_string()))?;
         let bytes = Zeroizing::new(read);
-        if self.refused.as_ref() == Some(&bytes) {
-            return Err(TokenError::PinRefused { path: self.path.clone() });
-        }
         let text =
             std::str::from_utf8(&bytes).map_err(|_| unusable(format!("`{}` is not text", self.path.display())))?;
         let pin = text.trim_end_matches(['\r', '\n']);
         if pin.is_empty() {
             return Err(unusable(format!("`{}` is empty", self.path.display())));
         }
+        if self.refused.as_ref().is_some_and(|refused| refused.as_str() == pin) {
+            return Err(TokenError::PinRefused { path: self.path.clone() });
+        }
         Ok(Zeroizing::new(pin.to_owned()))
     }
 
-    /// Remembers that what stands in the file now was refused.
-    pub(super) fn refuse(&mut self) -> TokenError {
-        // Changed meanwhile, the new one counts as refused too: rather one attempt less than one too many.
-        self.refused = files::read(&self.path, PIN_MAX_BYTES).ok().map(Zeroizing::new);
+    /// Remembers that this one was refused.
+    pub(super) fn refuse(&mut self, pin: Zeroizing<String>) -> TokenError {
+        self.refused = Some(pin);
         TokenError::PinRefused { path: self.path.clone() }
     }
 }
@@ -103,9 +102,12 @@ mod tests {
         let path = dir.path().join("pin");
         write(&path, "wrong", 0o600);
         let mut pin = Pin::new(path.clone());
-        assert_eq!(pin.read().unwrap().as_str(), "wrong");
-        let refused = pin.refuse();
+        let wrong = pin.read().unwrap();
+        assert_eq!(wrong.as_str(), "wrong");
+        let refused = pin.refuse(wrong);
         assert_eq!(pin.read().unwrap_err(), refused);
+        write(&path, "wrong\n", 0o600);
+        assert_eq!(pin.read().unwrap_err(), refused, "another end of the line makes no other PIN");
         write(&path, "right", 0o600);
         assert_eq!(pin.read().unwrap().as_str(), "right");
     }

@@ -69,9 +69,10 @@ impl Module {
             id,
             known: HashMap::new(),
         };
-        self.log_in(&session, &info)?;
+        let logged_in = self.log_in(&session, &info);
+        // A session that is dropped asks for it once more.
         drop(running);
-        Ok(Box::new(session))
+        logged_in.map(|()| Box::new(session) as Box<dyn Session>)
     }
 
     fn start_if_needed(&self) -> Result<(), TokenError> {
@@ -137,7 +138,7 @@ impl Module {
             Ok(()) | Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Ok(()),
             Err(Error::Pkcs11(RvError::PinLocked, _)) => Err(TokenError::PinLocked),
             Err(Error::Pkcs11(RvError::PinIncorrect | RvError::PinInvalid | RvError::PinLenRange, _)) => {
-                Err(pin.refuse())
+                Err(pin.refuse(text))
             }
             Err(error) => Err(fault(&error)),
         };
