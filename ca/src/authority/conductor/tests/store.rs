@@ -97,3 +97,17 @@ fn a_key_that_a_later_backup_left_is_used_again_and_never_overwritten() {
     world.wish(Wish::Prepare).unwrap_err();
     assert_eq!(std::fs::read(world.dir.path().join("authority-3.pem")).unwrap(), b"half a key");
 }
+
+#[test]
+fn what_was_kept_of_a_key_in_a_token_is_never_taken_for_a_root_of_our_own() {
+    let world = World::new();
+    let ca = signet_testkit::TestCa::root("cluster.local");
+    let certificates = format!("{}{}", ca.pem(), ca.root_pem());
+    // As a process leaves it that is killed before it could write down what they are.
+    for (id, name) in [(1, "authority.pem"), (2, "authority-2.pem")] {
+        files::replace(&world.dir.path().join(name), certificates.as_bytes(), 0o600).unwrap();
+        assert!(world.state_dir().unwritten(id).unwrap().is_none(), "{name}");
+    }
+    files::replace(&world.dir.path().join("authority-3.pem"), b"nothing", 0o600).unwrap();
+    assert!(world.state_dir().unwritten(3).is_err(), "what cannot be read is still told");
+}
