@@ -14,7 +14,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use signet_identity::der::AltName;
-use signet_identity::{KeyError, Lifetime, PrivateKey, Timestamp};
+use signet_identity::{KeyError, Lifetime, PrivateKey, Serial, Timestamp};
 use signet_runtime::tasks::chain;
 use signet_runtime::{Clock, Shutdown};
 use tokio::sync::watch;
@@ -139,23 +139,45 @@ impl ServingKeeper {
     }
 }
 
+/// A fresh key with a certificate to serve with.
+pub(crate) struct Signed {
+    pub(crate) key: PrivateKey,
+    /// The leaf first, without the root, as DER.
+    pub(crate) chain: Vec<Vec<u8>>,
+    pub(crate) serial: Serial,
+    pub(crate) lifetime: Lifetime,
+}
+
+/// Makes a key, and signs a certificate for it.
+///
+/// # Errors
+/// [`ServingError::Profile`], [`ServingError::Key`] and [`ServingError::Sign`].
+pub(crate) async fn sign(
+    names: &[AltName],
+    ttl: Duration,
+    authority: &Authority,
+    now: Timestamp,
+) -> Result<Signed, ServingError> {
+    let key = PrivateKey::generate_p256()?;
+    let leaf = authority.sign(&serving_leaf(names, key.public(), ttl, authority, now)?).await?;
+    let between = authority.middle().iter().filter(|certificate| !certificate.is_self_issued());
+    let chain = std::iter::once(leaf.der).chain(between.map(|certificate| certificate.der().to_vec())).collect();
+    Ok(Signed { key, chain, serial: leaf.serial, lifetime: leaf.lifetime })
+}
+
 async fn issue(
     names: &[AltName],
     ttl: Duration,
     authority: &Authority,
     now: Timestamp,
 ) -> Result<(Arc<CertifiedKey>, Lifetime), ServingError> {
-    let key = PrivateKey::generate_p256()?;
-    let leaf = authority.sign(&serving_leaf(names, key.public(), ttl, authority, now)?).await?;
+    let Signed { key, chain, serial, lifetime } = sign(names, ttl, authority, now).await?;
     // Nobody asked for it, so it stands in no record.
-    tracing::info!(serial = %leaf.serial, not_after = %leaf.lifetime.not_after(), ?names, "issued to ourselves");
-    let between = authority.middle().iter().filter(|certificate| !certificate.is_self_issued());
-    let chain = std::iter::once(CertificateDer::from(leaf.der))
-        .chain(between.map(|certificate| CertificateDer::from(certificate.der().to_vec())))
-        .collect();
+    tracing::info!(%serial, not_after = %lifetime.not_after(), ?names, "issued to ourselves");
     let pkcs8 = key.to_pkcs8();
     let key = any_ecdsa_type(&PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(pkcs8.as_slice())))?;
-    Ok((Arc::new(CertifiedKey::new(chain, key)), leaf.lifetime))
+    let chain = chain.into_iter().map(CertificateDer::from).collect();
+    Ok((Arc::new(CertifiedKey::new(chain, key)), lifetime))
 }
 
 /// When two thirds of the time left at `now` have passed.

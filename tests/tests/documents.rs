@@ -114,6 +114,8 @@ const SHOWN_LATER: &[&str] = &[
     "signet_ca_refusals_total",
     "signet_ca_cluster_trust_bundle_writes_total",
     "signet_ca_cluster_trust_bundles",
+    "signet_ca_istiod_certificate_expiry_timestamp",
+    "signet_ca_istiod_certificate_writes_total",
     "signet_ca_roots_namespaces",
     "signet_ca_roots_writes_total",
     "signet_ca_shed_total",

@@ -51,7 +51,6 @@ pub const ISTIO: &[Foreign] = &[
     named("GRPC_KEEPALIVE_TIMEOUT", |value| unless(value != "10s", PassedOver("a probe is answered within 10s"))),
     named("ISTIO_GPRC_MAXSTREAMS", |_| PassedOver("a connection has 128 requests open at most")),
     named("ISTIO_GPRC_MAXRECVMSGSIZE", |_| PassedOver("a request has 64 KiB at most")),
-    named("REVISION", |_| Agreed),
     named("AUTO_RELOAD_PLUGIN_CERTS", |value| {
         unless(!is_true(value), PassedOver("files of a plugged-in authority are always followed"))
     }),

@@ -10,7 +10,7 @@ use signet_runtime::Reader;
 
 use super::sections::{check_url, duration, readable};
 use crate::kubernetes::api::Connection;
-use crate::kubernetes::{ConfigMapsConfig, Policy};
+use crate::kubernetes::{ConfigMapsConfig, IstiodTlsConfig, Policy};
 
 /// Where kubelet puts what a pod needs to talk to its API server.
 const POD_CA_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt";
@@ -38,6 +38,10 @@ pub struct KubernetesConfig {
     pub roots_map: String,
     /// What is published as ConfigMaps.
     pub config_maps: Option<ConfigMapsConfig>,
+    /// Over whose objects ours are written.
+    pub policy: Policy,
+    /// The certificate that istiod serves with, where it is kept here.
+    pub istiod_tls: Option<IstiodTlsConfig>,
     /// Over whom a ClusterTrustBundle is published, if one is.
     pub trust_bundle: Option<Policy>,
 }
@@ -76,7 +80,8 @@ pub(super) fn kubernetes(reader: &mut Reader, namespace: Option<&str>) -> Option
     let has_bundle: Option<bool> = reader.or("publish.cluster_trust_bundle", "true");
     let (request_timeout, replica, elect, lease) = (request_timeout?, replica?, elect?, lease?);
     let (events, config_maps, roots_map, namespace) = (events?, config_maps?, roots_map?, namespace?.to_owned());
-    let trust_bundle = has_bundle?.then_some(policy).flatten();
+    let policy = policy?;
+    let trust_bundle = has_bundle?.then(|| policy.clone());
     let config = connection?.map(|connection| KubernetesConfig {
         connection,
         request_timeout,
@@ -86,6 +91,8 @@ pub(super) fn kubernetes(reader: &mut Reader, namespace: Option<&str>) -> Option
         events,
         roots_map,
         config_maps,
+        policy,
+        istiod_tls: None,
         trust_bundle,
     });
     Some(config)
@@ -169,7 +176,7 @@ fn policy(reader: &mut Reader) -> Option<Policy> {
 }
 
 /// The name of an object.
-fn name(reader: &mut Reader, key: &str, default: &str) -> Option<String> {
+pub(super) fn name(reader: &mut Reader, key: &str, default: &str) -> Option<String> {
     let name: String = reader.or(key, default)?;
     check_name(reader, key, &name);
     Some(name)

@@ -7,6 +7,7 @@ mod admission;
 mod callers;
 mod federation;
 mod istio;
+mod istiod;
 mod jwt;
 mod kubernetes;
 mod ledger;
@@ -167,6 +168,8 @@ impl AuthoritySource {
 pub struct ServingConfig {
     /// Whom it names; at least one.
     pub names: Vec<AltName>,
+    /// Those of them that an operator named in addition, which are istiod's too.
+    pub extra: Vec<AltName>,
     /// How long it is valid.
     pub ttl: Duration,
 }

@@ -15,6 +15,7 @@ use signet_runtime::{Reader, files};
 use super::admission::{admission, connections};
 use super::callers::{self, callers};
 use super::federation::federation;
+use super::istiod::istiod;
 use super::jwt::jwt;
 use super::kubernetes::kubernetes;
 use super::ledger::ledger;
@@ -51,7 +52,8 @@ pub(super) fn all(reader: &mut Reader) -> Option<CaConfig> {
     let admin_listen = reader.or("admin.listen", "0.0.0.0:15014");
     let reflection = reader.or("reflection", "false");
     let log = log(reader);
-    let kubernetes = kubernetes(reader, namespace.as_deref());
+    let mut kubernetes = kubernetes(reader, namespace.as_deref());
+    let istiod = istiod(reader, namespace.as_deref());
     let has_api_server = matches!(kubernetes, Some(Some(_)));
     let callers = callers(reader, trust_domain.as_ref(), has_api_server);
     let secrets = secrets(reader, has_api_server);
@@ -59,6 +61,9 @@ pub(super) fn all(reader: &mut Reader) -> Option<CaConfig> {
     let leaf = leaf(reader);
     let rules = rules(reader);
     let serving = serving(reader, namespace.as_deref().unwrap_or_default());
+    if let (Some(istiod), Some(kubernetes), Some(serving)) = (istiod, &mut kubernetes, &serving) {
+        istiod.tell(reader, kubernetes.as_mut(), serving);
+    }
     let state_dir = state_dir(authority.as_ref());
     let serving_ttl = serving.as_ref().map(|serving| serving.ttl);
     let federation = federation(reader, state_dir, trust_domain.as_ref(), serving_ttl);
@@ -195,7 +200,8 @@ fn serving(reader: &mut Reader, namespace: &str) -> Option<ServingConfig> {
     let extra: Option<Vec<ServingName>> = list(reader, "serving.extra_names", "");
     let ttl = duration(reader, "serving.ttl", "24h");
     let mut all: Vec<AltName> = Vec::new();
-    for ServingName(name) in names?.into_iter().chain(extra?) {
+    let extra: Vec<AltName> = extra?.into_iter().map(|ServingName(name)| name).collect();
+    for name in names?.into_iter().map(|ServingName(name)| name).chain(extra.clone()) {
         if !all.contains(&name) {
             all.push(name);
         }
@@ -203,7 +209,7 @@ fn serving(reader: &mut Reader, namespace: &str) -> Option<ServingConfig> {
     if all.is_empty() {
         reader.refuse("serving.names", "must hold at least one name");
     }
-    Some(ServingConfig { names: all, ttl: ttl? })
+    Some(ServingConfig { names: all, extra, ttl: ttl? })
 }
 
 /// A name that a server certificate can hold.

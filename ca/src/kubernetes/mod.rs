@@ -10,6 +10,7 @@ pub mod api;
 mod events;
 mod home;
 mod issuer;
+mod istiod;
 mod knowledge;
 mod lease;
 mod live;
@@ -25,6 +26,7 @@ mod watching;
 
 pub use home::Home;
 pub use issuer::{DocumentsError, IssuerDocuments};
+pub use istiod::IstiodTlsConfig;
 pub use knowledge::{Knowledge, KnowledgeError};
 pub use lease::{Elector, Holder, Leadership, LeaseTimes};
 pub use live::{Answer, LiveError, LiveObjects};

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use super::api::{ApiClient, ConnectError};
 use super::events::{Announcer, Replica, Watched};
 use super::home::Home;
+use super::istiod::IstiodTls;
 use super::secret::SecretWatch;
 use super::{Around, BundlePublisher, Elector, IssuerDocuments, Pace, Publisher, Watches, watch_views};
 use crate::authority::{Authority, Overview};
@@ -38,6 +39,7 @@ pub struct Parts {
     elector: Option<Elector>,
     publisher: Option<Publisher>,
     bundle: Option<BundlePublisher>,
+    istiod: Option<IstiodTls>,
     announcer: Option<Announcer>,
     secrets: Vec<SecretWatch>,
     watches: Vec<Watches>,
@@ -115,6 +117,9 @@ impl Parts {
         if let Some(bundle) = self.bundle {
             tasks.start("publishing as a cluster trust bundle", bundle.run(shutdown.clone()));
         }
+        if let Some(istiod) = self.istiod {
+            tasks.start("istiod's certificate", istiod.run(shutdown.clone()));
+        }
         if let Some(announcer) = self.announcer {
             tasks.start("events", announcer.run(shutdown.clone()));
         }
@@ -162,7 +167,18 @@ impl Parts {
         });
         self.bundle = config.trust_bundle.map(|policy| {
             let around = around("cluster trust bundle");
-            BundlePublisher::new(&client, policy, authority, leadership, around)
+            BundlePublisher::new(&client, policy, authority.clone(), leadership.clone(), around)
+        });
+        self.istiod = config.istiod_tls.map(|config| IstiodTls {
+            client,
+            config,
+            authority,
+            leadership,
+            clock: clock.clone(),
+            metrics: metrics.kubernetes().istiod(),
+            health: health.part("istiod's certificate"),
+            was_ours: false,
+            complaint: None,
         });
     }
 }

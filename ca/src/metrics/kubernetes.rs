@@ -12,6 +12,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use signet_identity::Timestamp;
 
+use super::IstiodMetrics;
 use crate::kubernetes::Spread;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -53,6 +54,7 @@ struct Inner {
     restarts: Family<RestartLabels, Counter>,
     namespaces: Published,
     bundle: Published,
+    istiod: IstiodMetrics,
 }
 
 /// Of one form in which roots are published.
@@ -101,6 +103,7 @@ impl KubernetesMetrics {
             "Attempts to publish the roots as a ClusterTrustBundle, by result",
             of.bundle.writes.clone(),
         );
+        of.istiod.register(registry);
     }
 
     /// Of publishing in namespaces.
@@ -111,6 +114,11 @@ impl KubernetesMetrics {
     /// Of publishing as a ClusterTrustBundle.
     pub(crate) fn publish_bundle(&self) -> PublishMetrics {
         PublishMetrics::of("cluster trust bundle", &self.inner.bundle)
+    }
+
+    /// Of the certificate that istiod serves with.
+    pub(crate) fn istiod(&self) -> IstiodMetrics {
+        self.inner.istiod.clone()
     }
 
     /// Of one kind in one cluster.

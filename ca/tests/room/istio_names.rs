@@ -128,13 +128,27 @@ fn an_interval_of_nothing_turns_rotation_off_as_it_does_in_istiod() {
 }
 
 #[test]
+fn the_revision_is_named_in_istiods_certificate_which_needs_an_api_server() {
+    let names = |revision: &str| {
+        let flags = ["--istiod-tls-secret", "istiod-tls", "--kubernetes-server", "http://127.0.0.1:1"];
+        let config = good("", &flags, &[("REVISION", revision), ("POD_NAMESPACE", "mesh")]);
+        let istiod = config.kubernetes.unwrap().istiod_tls.unwrap();
+        assert_eq!((istiod.namespace.as_str(), istiod.ttl), ("mesh", config.serving.ttl));
+        istiod.names.len()
+    };
+    assert_eq!(["default", "canary", "canary,1-27"].map(names), [3, 4, 5]);
+    let told = problems(LEAST, &["--istiod-tls-secret", "istiod-tls"], &[]);
+    assert!(told.concat().contains("needs an API server"), "{told:?}");
+}
+
+#[test]
 fn what_is_passed_over_is_told() {
     let command = DAEMON.command().try_get_matches_from(["signet-ca", "check-config"]).unwrap();
     let check = command.subcommand_matches("check-config").unwrap();
     let layers = DAEMON.layers(check, |name| match name {
         "CITADEL_SELF_SIGNED_CA_RSA_KEY_SIZE" => Some("4096".to_owned()),
         "PILOT_ENABLE_CA_CRL" => Some("true".to_owned()),
-        "REVISION" => Some("default".to_owned()),
+        "ISTIO_MULTIROOT_MESH" => Some("true".to_owned()),
         _ => None,
     });
     let ((), effective) = Reader::new(layers).finish(Some(())).unwrap();

@@ -10,6 +10,7 @@ use signet_testkit::TokenIssuer;
 use tonic::Code;
 
 use crate::lab::{Lab, Setup, any_csr, certificates, csr_of, eventually};
+use crate::replicas::entry;
 
 const ROOTS: &str = "istio-ca-root-cert";
 
@@ -200,6 +201,39 @@ async fn tokens_are_reviewed_where_the_operator_asks_for_it() {
         assert_eq!(ask(&lab, &fresh).await.unwrap_err().code(), Code::Unavailable, "{effect:?}");
         ask(&lab, &fresh).await.unwrap();
     }
+    lab.stop().await;
+}
+
+#[tokio::test]
+async fn istiod_serves_with_what_the_roots_vouch_for_and_an_edit_of_it_is_put_right() {
+    let cluster = cluster().await;
+    let lab = setup(&cluster)
+        .with("istiod.tls_secret", "'istiod-tls'")
+        .with("istiod.revisions", "['default', 'canary']")
+        .with("serving.extra_names", "['istiod.example.com']")
+        .start()
+        .await;
+    lab.wait_ready().await;
+    let kept = || cluster.objects().get("secrets", "istio-system", "istiod-tls");
+    let good = async || {
+        let Some(secret) = kept() else { return false };
+        let chain = certificates(&entry(&secret, "tls.crt"));
+        let (Some(leaf), roots) = (chain.first(), certificates(&entry(&secret, "ca.crt"))) else { return false };
+        // As istiod's clients verify it: a chain to the roots in the ConfigMap, for a name.
+        let is_signed = roots == certificates(&lab.roots_pem) && leaf.issuer_der() == roots[0].subject_der();
+        let key = PrivateKey::from_pem(entry(&secret, "tls.key").as_bytes()).unwrap();
+        let names = ["istiod", "istiod-remote", "istio-pilot", "istiod-canary"];
+        let mut names = names.map(|name| format!("{name}.istio-system.svc")).to_vec();
+        names.push("istiod.example.com".to_owned());
+        is_signed && key.public() == leaf.public_key() && leaf.dns_names() == names
+    };
+    eventually("the Secret is good", good).await;
+    cluster.objects().edit("secrets", "istio-system", "istiod-tls", |secret| {
+        secret["data"]["ca.crt"] = secret["data"]["tls.crt"].clone();
+    });
+    eventually("the Secret is good again", good).await;
+    let series = "signet_ca_istiod_certificate_expiry_timestamp{secret=\"istiod-tls\"}";
+    assert!(lab.metric(series).await > lab.now().unix_secs());
     lab.stop().await;
 }
 

@@ -15,6 +15,8 @@ mod write;
 
 pub use board::Spread;
 pub use policy::Policy;
+pub(super) use policy::{Decision, Owned};
+pub(super) use write::is_owned;
 
 use std::convert::Infallible;
 use std::sync::Arc;

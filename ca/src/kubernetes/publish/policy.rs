@@ -25,7 +25,7 @@ pub struct Policy {
 
 /// What to do about a conflict.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Decision {
+pub(in crate::kubernetes) enum Decision {
     /// Overwrite what was ours and has been changed, by these.
     Heal(Vec<String>),
     /// Overwrite what belonged to others, with leave to do so.
@@ -37,7 +37,7 @@ pub(super) enum Decision {
 /// An object as far as owners go.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub(super) struct Owned {
+pub(in crate::kubernetes) struct Owned {
     metadata: OwnedMeta,
 }
 
@@ -65,7 +65,7 @@ impl Policy {
 
     /// What to do when fields of `object` that are wanted otherwise, given as JSON pointers into `fieldsV1`, belong to
     /// others. `was_ours`: whether the object is known to have been as wanted.
-    pub(super) fn decide(&self, object: &Owned, fields: &[&str], was_ours: bool) -> Decision {
+    pub(in crate::kubernetes) fn decide(&self, object: &Owned, fields: &[&str], was_ours: bool) -> Decision {
         let managers = || object.metadata.managed_fields.iter().take(MANAGERS_MAX);
         let is_ours = |manager: &&Manager| manager.name == self.manager && manager.operation == "Apply";
         let owns = |manager: &&Manager| fields.iter().any(|field| manager.fields.pointer(field).is_some());

@@ -116,7 +116,7 @@ fn outcome(error: &ApiError) -> Outcome {
 }
 
 /// Whether an apply was refused because of another's fields. A stale version is a conflict too, but nobody's.
-fn is_owned(error: &ApiError) -> bool {
+pub(in crate::kubernetes) fn is_owned(error: &ApiError) -> bool {
     error.is("Conflict")
         && error
             .refusal()

@@ -21,7 +21,7 @@ use super::api::{ApiClient, ApiError, Collection};
 use super::watching::{Follower, Pace};
 use crate::metrics::WatchMetrics;
 use crate::shared::{Changes, Entries, Seen, SharedError, SharedObject, Snapshot};
-use object::{Body, Secret};
+pub(super) use object::{Body, Secret};
 use watched::Secrets;
 
 const CORE: &str = "api/v1";

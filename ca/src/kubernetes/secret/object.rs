@@ -39,7 +39,7 @@ impl Serialize for Value {
 /// What of a Secret is read.
 #[derive(Deserialize, Default)]
 #[serde(default)]
-pub(super) struct Secret {
+pub(in crate::kubernetes) struct Secret {
     metadata: Meta,
     data: BTreeMap<String, Value>,
 }
@@ -66,13 +66,13 @@ impl From<Secret> for Snapshot {
 /// What is written.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Body<'a> {
+pub(in crate::kubernetes) struct Body<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     api_version: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     kind: Option<&'static str>,
     #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
-    type_: Option<&'static str>,
+    type_: Option<&'a str>,
     metadata: BTreeMap<&'static str, &'a str>,
     /// No value takes a key away.
     data: BTreeMap<&'a str, Option<Value>>,
@@ -87,6 +87,23 @@ impl<'a> Body<'a> {
             kind: Some("Secret"),
             type_: Some(place.kind),
             metadata: BTreeMap::from([("name", place.name.as_str()), ("namespace", place.namespace.as_str())]),
+            data: data.collect(),
+        }
+    }
+
+    /// A Secret as it is applied: over what `version` names, if that is there already.
+    pub(in crate::kubernetes) fn applied(
+        (name, kind): (&'a str, &'a str),
+        version: Option<&'a str>,
+        entries: &'a Entries,
+    ) -> Self {
+        let data = entries.iter().map(|(name, text)| (name.as_str(), Some(Value(text.clone()))));
+        let version = version.map(|version| ("resourceVersion", version));
+        Self {
+            api_version: Some("v1"),
+            kind: Some("Secret"),
+            type_: Some(kind),
+            metadata: std::iter::once(("name", name)).chain(version).collect(),
             data: data.collect(),
         }
     }
