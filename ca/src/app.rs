@@ -360,8 +360,10 @@ async fn open_authority(
 ) -> Result<Keeper, StartError> {
     let (source, policy, trust_domain) =
         (config.authority.clone(), config.rotation.clone(), config.trust_domain.clone());
-    let secret = source.secret.as_ref();
-    let shared = home.as_mut().zip(secret).map(|(home, name)| home.authority_secret(name));
+    let shared = match home.as_mut().zip(source.secret.as_ref()) {
+        Some((home, name)) => Some(home.authority_secret(name, source.uses_cacerts).await?),
+        None => None,
+    };
     let open = move || Keeper::open(&source, policy, &trust_domain, clock, health, shared);
     let opening = tokio::task::spawn_blocking(open);
     Ok(Home::run_while(home, opening).await??)

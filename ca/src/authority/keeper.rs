@@ -271,6 +271,6 @@ fn conductor(
         }
     };
     let keys = if config.pkcs11.is_some() { Keys::InToken } else { Keys::Beside };
-    let directory = dir.map(|dir| Directory::new(dir, keys));
+    let directory = dir.map(|dir| Directory::new(dir, keys).where_generated(config.uses_cacerts));
     Conductor::new(store, trust_domain.clone(), policy, own_roots, directory)
 }

@@ -80,6 +80,9 @@ const ISTIO: Layout =
 const TLS_SECRET: Layout =
     Layout { certificate: "tls.crt", key: "tls.key", chain: &["tls.crt", "ca.crt"], roots: "ca.crt" };
 
+/// The file by which Istio says that a directory holds a root of its own making, and is no operator's.
+const GENERATED: &str = "istio-generated";
+
 /// SHA-256 over the names and contents of all files.
 type Digest = [u8; 32];
 
@@ -88,6 +91,8 @@ type Digest = [u8; 32];
 pub(super) struct Directory {
     dir: PathBuf,
     keys: Keys,
+    /// Whether what was generated is no operator's, and so as good as nothing.
+    ignores_generated: bool,
     /// The content of the look before.
     seen: Option<Digest>,
     /// The content that was judged last.
@@ -113,7 +118,12 @@ pub(super) enum Seen {
 
 impl Directory {
     pub(super) fn new(dir: &Path, keys: Keys) -> Self {
-        Self { dir: dir.to_owned(), keys, seen: None, judged: None }
+        Self { dir: dir.to_owned(), keys, ignores_generated: false, seen: None, judged: None }
+    }
+
+    /// The same, where what Istio marked as its own `is_nothing`.
+    pub(super) fn where_generated(self, is_nothing: bool) -> Self {
+        Self { ignores_generated: is_nothing, ..self }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -122,12 +132,16 @@ impl Directory {
 
     /// Whether no file of an authority is there.
     pub(super) fn is_empty(&self) -> bool {
-        Layout::of(&self.dir).files(self.keys).all(|name| files::is_absent(&self.dir.join(name)))
+        self.is_ignored() || Layout::of(&self.dir).files(self.keys).all(|name| files::is_absent(&self.dir.join(name)))
+    }
+
+    fn is_ignored(&self) -> bool {
+        self.ignores_generated && !files::is_absent(&self.dir.join(GENERATED))
     }
 
     /// What is there now, however fresh.
     pub(super) fn look_at_once(&mut self) -> Result<Material, PluggedInError> {
-        let set = FileSet::read(&self.dir, self.keys);
+        let set = FileSet::read(&self.dir, self.keys, self.is_ignored());
         self.seen = Some(set.digest());
         self.judged = self.seen;
         set.whole()?.material()
@@ -145,7 +159,7 @@ impl Directory {
 
     /// What is there, once it has not changed from one look to the next.
     pub(super) fn look(&mut self) -> Seen {
-        let set = FileSet::read(&self.dir, self.keys);
+        let set = FileSet::read(&self.dir, self.keys, self.is_ignored());
         let digest = Some(set.digest());
         if digest == self.judged {
             self.seen = digest;
@@ -191,10 +205,13 @@ impl Layout {
 }
 
 impl<'a> FileSet<'a> {
-    fn read(dir: &'a Path, keys: Keys) -> Self {
+    fn read(dir: &'a Path, keys: Keys, is_ignored: bool) -> Self {
         let layout = Layout::of(dir);
         let content = |name: &str| {
             let path = dir.join(name);
+            if is_ignored {
+                return Content::Absent;
+            }
             match files::read(&path, layout.max_bytes(name)) {
                 _ if files::is_absent(&path) => Content::Absent,
                 Ok(bytes) => Content::Bytes(Zeroizing::new(bytes)),

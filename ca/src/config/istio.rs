@@ -17,9 +17,6 @@ pub const ISTIO: &[Foreign] = &[
     named("USE_REMOTE_CERTS", |value| {
         unless(is_true(value), Refused("a plugged-in authority is not fetched from a cluster; mount its files"))
     }),
-    named("USE_CACERTS_FOR_SELF_SIGNED_CA", |value| {
-        unless(is_true(value), Refused("a root that is made here is not kept in the Secret `cacerts`"))
-    }),
     named("CITADEL_SELF_SIGNED_CA_RSA_KEY_SIZE", |_| PassedOver("roots that are made here have P-256 keys")),
     named("CITADEL_SELF_SIGNED_ROOT_CERT_CHECK_INTERVAL", |value| match is_positive(value) {
         true => Agreed,

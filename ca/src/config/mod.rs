@@ -33,6 +33,7 @@ pub use otlp::OtlpConfig;
 #[cfg(feature = "pkcs11")]
 pub(crate) use pkcs11::check_pin_mode;
 pub use pkcs11::{Pkcs11Config, TokenName};
+pub(crate) use secrets::CACERTS;
 pub use settings::SETTINGS;
 pub use web::{WebCertificate, WebConfig};
 
@@ -127,6 +128,8 @@ pub struct AuthorityConfig {
     pub secret: Option<String>,
     /// The token that holds the key of a plugged-in authority, where it is not in a file.
     pub pkcs11: Option<Pkcs11Config>,
+    /// Whether that is the one that Istio also knows for plugged-in authorities, unless the usual one is there.
+    pub uses_cacerts: bool,
 }
 
 /// Where the authority is.

@@ -164,7 +164,8 @@ fn authority(reader: &mut Reader, secrets: &Secrets) -> Option<AuthorityConfig> 
         (None, None) => AuthoritySource::SelfSigned { state_dir },
     };
     let pkcs11 = pkcs11(reader, &source, secret.as_deref());
-    Some(AuthorityConfig { source, root_key: root_key?, root_ttl: root_ttl?, secret, pkcs11: pkcs11? })
+    let uses_cacerts = secrets.uses_cacerts;
+    Some(AuthorityConfig { source, root_key: root_key?, root_ttl: root_ttl?, secret, uses_cacerts, pkcs11: pkcs11? })
 }
 
 /// Beside the state, unless it is put elsewhere.

@@ -69,6 +69,11 @@ pub const SETTINGS: &[Setting] = &[
         "authority.secret",
         "Secret in which all replicas keep the authority, such as istio-ca-secret, instead of authority.state_dir",
     ),
+    Setting::known_as(
+        "USE_CACERTS_FOR_SELF_SIGNED_CA",
+        "authority.use_cacerts",
+        "Keep the authority in the Secret cacerts, unless istio-ca-secret is there [default: false]",
+    ),
     Setting::new("authority.plugged_in_dir", "Directory of a plugged-in authority, which must be there"),
     Setting::new("authority.pkcs11.module", "PKCS#11 module; the key of authority.plugged_in_dir is in its token then"),
     Setting::new("authority.pkcs11.token_label", "Label of the token"),

@@ -7,9 +7,9 @@ use signet_runtime::Clock;
 
 use super::api::ApiClient;
 use super::parts::KubernetesError;
-use super::secret::{Place, SecretWatch, share};
+use super::secret::{GENERATED, Place, SecretWatch, settle, share};
 use super::{Elector, Holder, Leadership, LeaseTimes};
-use crate::config::KubernetesConfig;
+use crate::config::{CACERTS, KubernetesConfig};
 use crate::metrics::KubernetesMetrics;
 use crate::shared::SharedObject;
 
@@ -56,16 +56,30 @@ impl Home {
         Ok(Self { client, config, leadership, elector, secrets: Vec::new(), cluster, clock, metrics })
     }
 
-    /// The Secret `name`, in which all replicas keep the authority.
-    pub(crate) fn authority_secret(&mut self, name: &str) -> Arc<dyn SharedObject> {
+    /// The Secret `name`, in which all replicas keep the authority. Where that `is_cacerts`, the usual one is preferred
+    /// and an operator's is refused, which has to be asked first.
+    ///
+    /// # Errors
+    /// [`KubernetesError::Cacerts`].
+    pub(crate) async fn authority_secret(
+        &mut self,
+        name: &str,
+        is_cacerts: bool,
+    ) -> Result<Arc<dyn SharedObject>, KubernetesError> {
+        let name = match is_cacerts {
+            true => settle(&self.client, &self.config.namespace, name).await?,
+            false => name.to_owned(),
+        };
+        let mark = (is_cacerts && name == CACERTS).then_some(GENERATED);
         let witness = Some(self.config.roots_map.clone());
-        let place = Place { namespace: self.namespace(), name: name.to_owned(), kind: ISTIO_CA_ROOT, witness };
-        self.share(place, "authority secret")
+        let place = Place { namespace: self.namespace(), name, kind: ISTIO_CA_ROOT, mark, witness };
+        Ok(self.share(place, "authority secret"))
     }
 
     /// The Secret `name`, in which all replicas keep the keys of tokens.
     pub(crate) fn token_key_secret(&mut self, name: &str) -> Arc<dyn SharedObject> {
-        let place = Place { namespace: self.namespace(), name: name.to_owned(), kind: OPAQUE, witness: None };
+        let place =
+            Place { namespace: self.namespace(), name: name.to_owned(), kind: OPAQUE, mark: None, witness: None };
         self.share(place, "token key secret")
     }
 

@@ -11,7 +11,7 @@ use super::api::{ApiClient, ConnectError};
 use super::events::{Announcer, Replica, Watched};
 use super::home::Home;
 use super::istiod::IstiodTls;
-use super::secret::SecretWatch;
+use super::secret::{CacertsError, SecretWatch};
 use super::{Around, BundlePublisher, Elector, IssuerDocuments, Pace, Publisher, Watches, watch_views};
 use crate::authority::{Authority, Overview};
 use crate::callers::{ClusterLink, ClusterLinks};
@@ -32,6 +32,9 @@ pub enum KubernetesError {
     #[error(transparent)]
     Name(#[from] KeyError),
 }
+    /// Where the authority is.
+    #[error(transparent)]
+    Cacerts(#[from] CacertsError),
 
 /// What talks to clusters; nothing where there are none.
 #[derive(Default)]

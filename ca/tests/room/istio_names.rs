@@ -66,7 +66,6 @@ const KNOWN_TO_ISTIOD: &[&str] = &[
 const ISTIODS_DEFAULTS: &[(&str, &str)] = &[
     ("ENABLE_CA_SERVER", "true"),
     ("USE_REMOTE_CERTS", "false"),
-    ("USE_CACERTS_FOR_SELF_SIGNED_CA", "false"),
     ("CITADEL_SELF_SIGNED_ROOT_CERT_CHECK_INTERVAL", "1h0m0s"),
     ("CITADEL_ENABLE_JITTER_FOR_ROOT_CERT_ROTATOR", "true"),
     ("XDS_AUTH", "true"),

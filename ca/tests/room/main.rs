@@ -1,6 +1,8 @@
 //! The room's public face: a server in this process on loopback, real TLS, a gRPC client, and what comes back.
 
 #[cfg(test)]
+mod cacerts;
+#[cfg(test)]
 mod clusters;
 #[cfg(test)]
 mod config;

@@ -3,6 +3,7 @@
 //! Changes are merge patches that name the version which was read (`metadata.resourceVersion`), so that the API server
 //! refuses them when somebody else wrote meanwhile. What is not ours in the Secret stays.
 
+mod cacerts;
 mod object;
 mod watched;
 
@@ -15,12 +16,15 @@ use serde::Deserialize;
 use signet_runtime::{Clock, Shutdown};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
+use zeroize::Zeroizing;
 
 use super::Leadership;
 use super::api::{ApiClient, ApiError, Collection};
 use super::watching::{Follower, Pace};
 use crate::metrics::WatchMetrics;
 use crate::shared::{Changes, Entries, Seen, SharedError, SharedObject, Snapshot};
+pub(super) use cacerts::CacertsError;
+pub(super) use cacerts::{GENERATED, settle};
 pub(super) use object::{Body, Secret};
 use watched::Secrets;
 
@@ -36,6 +40,8 @@ pub(super) struct Place {
     pub(super) name: String,
     /// Its type, when it is made here.
     pub(super) kind: &'static str,
+    /// An entry without a text that says who made it.
+    pub(super) mark: Option<&'static str>,
     /// The ConfigMap beside it that says, once it holds roots, that there was a Secret.
     pub(super) witness: Option<String>,
 }
@@ -118,7 +124,9 @@ impl SharedObject for SharedSecret {
     }
 
     fn create(&self, entries: &Entries) -> Result<Snapshot, SharedError> {
-        let body = Body::new(&self.place, entries).json();
+        let mut entries = entries.clone();
+        entries.extend(self.place.mark.map(|mark| (mark.to_owned(), Zeroizing::default())));
+        let body = Body::new(&self.place, &entries).json();
         let made = body.and_then(|body| {
             let request = self.secrets().create(&PostParams::default(), body);
             self.runtime.block_on(self.client.read::<Secret>(request))

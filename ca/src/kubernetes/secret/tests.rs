@@ -33,6 +33,7 @@ impl Bench {
             namespace: "istio-system".to_owned(),
             name: NAME.to_owned(),
             kind: "istio.io/ca-root",
+            mark: None,
             witness: Some("istio-ca-root-cert".to_owned()),
         };
         let metrics = Metrics::new().kubernetes().watch("main", "authority secret");
