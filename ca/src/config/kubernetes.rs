@@ -10,7 +10,7 @@ use signet_runtime::Reader;
 
 use super::sections::{check_url, duration, readable};
 use crate::kubernetes::api::Connection;
-use crate::kubernetes::{ConfigMapsConfig, IstiodTlsConfig, Policy};
+use crate::kubernetes::{ConfigMapsConfig, IstiodTlsConfig, MeshConfigPlace, Policy};
 
 /// Where kubelet puts what a pod needs to talk to its API server.
 const POD_CA_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt";
@@ -42,6 +42,8 @@ pub struct KubernetesConfig {
     pub policy: Policy,
     /// The certificate that istiod serves with, where it is kept here.
     pub istiod_tls: Option<IstiodTlsConfig>,
+    /// Istio's mesh config, where it is watched.
+    pub mesh_config: Option<MeshConfigPlace>,
     /// Over whom a ClusterTrustBundle is published, if one is.
     pub trust_bundle: Option<Policy>,
 }
@@ -93,6 +95,7 @@ pub(super) fn kubernetes(reader: &mut Reader, namespace: Option<&str>) -> Option
         config_maps,
         policy,
         istiod_tls: None,
+        mesh_config: None,
         trust_bundle,
     });
     Some(config)

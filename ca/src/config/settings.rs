@@ -133,6 +133,11 @@ pub const SETTINGS: &[Setting] = &[
     Setting::new("istiod.tls_secret", "Secret kept with the certificate that istiod serves with, such as istiod-tls"),
     Setting::new("istiod.namespace", "Namespace of istiod [default: that in `namespace`]"),
     Setting::known_as("REVISION", "istiod.revisions", "Revisions of istiod, whose services are named in it too"),
+    Setting::new(
+        "istiod.mesh_config",
+        "ConfigMap whose trust domain is compared with `trust_domain`, `none` for none [default: istio, or \
+        istio-<revision> where there is one]",
+    ),
     Setting::new("jwt.enabled", "Mint JWT-SVIDs [default: false]"),
     Setting::new("jwt.issuer", "`iss` of tokens, an https URL; without it tokens have none"),
     Setting::new("jwt.default_ttl", "Life granted to a token whose caller asks for none [default: 5m]"),

@@ -11,8 +11,10 @@ use super::api::{ApiClient, ConnectError};
 use super::events::{Announcer, Replica, Watched};
 use super::home::Home;
 use super::istiod::IstiodTls;
+use super::mesh::{self, MeshWatch, Told};
 use super::secret::{CacertsError, SecretWatch};
 use super::{Around, BundlePublisher, Elector, IssuerDocuments, Pace, Publisher, Watches, watch_views};
+use crate::authenticate::ClusterRules;
 use crate::authority::{Authority, Overview};
 use crate::callers::{ClusterLink, ClusterLinks};
 use crate::config::{CallersConfig, ClusterConfig};
@@ -31,10 +33,10 @@ pub enum KubernetesError {
     /// A name for this replica.
     #[error(transparent)]
     Name(#[from] KeyError),
-}
     /// Where the authority is.
     #[error(transparent)]
     Cacerts(#[from] CacertsError),
+}
 
 /// What talks to clusters; nothing where there are none.
 #[derive(Default)]
@@ -43,6 +45,7 @@ pub struct Parts {
     publisher: Option<Publisher>,
     bundle: Option<BundlePublisher>,
     istiod: Option<IstiodTls>,
+    mesh: Option<MeshWatch>,
     announcer: Option<Announcer>,
     secrets: Vec<SecretWatch>,
     watches: Vec<Watches>,
@@ -86,6 +89,7 @@ impl Parts {
             // Without the objects of its own cluster a server is of no use; one that lacks another's still is.
             let own = Voice::Own(around.health.part("cluster objects"));
             parts.link(&home.client, &callers.primary, own, &around);
+            parts.watch_mesh(&home, &callers.primary.rules, &around);
             parts.publish(home, &callers.primary.rules.id, around);
         }
         Ok(parts)
@@ -123,6 +127,9 @@ impl Parts {
         if let Some(istiod) = self.istiod {
             tasks.start("istiod's certificate", istiod.run(shutdown.clone()));
         }
+        if let Some(mesh) = self.mesh {
+            tasks.start("mesh config", mesh.run(shutdown.clone()));
+        }
         if let Some(announcer) = self.announcer {
             tasks.start("events", announcer.run(shutdown.clone()));
         }
@@ -140,6 +147,18 @@ impl Parts {
             documents: Some(IssuerDocuments::new(client.clone())),
         };
         self.links.insert(id.clone(), link);
+    }
+
+    fn watch_mesh(&mut self, home: &Home, own: &ClusterRules, around: &Surroundings<'_>) {
+        let metrics = around.metrics.kubernetes();
+        self.mesh = home.config.mesh_config.clone().map(|place| {
+            let told = Told {
+                health: around.health.part("mesh config"),
+                metrics: metrics.mesh(),
+                watch: metrics.watch(&own.id, "mesh config"),
+            };
+            mesh::watch(&home.client, place, own.trust_domain.clone(), around.clock, Pace::default(), told)
+        });
     }
 
     fn publish(&mut self, home: Home, cluster: &str, around: Surroundings<'_>) {

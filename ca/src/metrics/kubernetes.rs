@@ -12,7 +12,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use signet_identity::Timestamp;
 
-use super::IstiodMetrics;
+use super::{IstiodMetrics, MeshMetrics};
 use crate::kubernetes::Spread;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -55,6 +55,7 @@ struct Inner {
     namespaces: Published,
     bundle: Published,
     istiod: IstiodMetrics,
+    mesh: MeshMetrics,
 }
 
 /// Of one form in which roots are published.
@@ -104,6 +105,7 @@ impl KubernetesMetrics {
             of.bundle.writes.clone(),
         );
         of.istiod.register(registry);
+        of.mesh.register(registry);
     }
 
     /// Of publishing in namespaces.
@@ -119,6 +121,11 @@ impl KubernetesMetrics {
     /// Of the certificate that istiod serves with.
     pub(crate) fn istiod(&self) -> IstiodMetrics {
         self.inner.istiod.clone()
+    }
+
+    /// Of Istio's mesh config.
+    pub(crate) fn mesh(&self) -> MeshMetrics {
+        self.inner.mesh.clone()
     }
 
     /// Of one kind in one cluster.

@@ -15,6 +15,7 @@ mod jwt;
 mod kubernetes;
 mod ledger;
 mod log;
+mod mesh;
 mod plain;
 mod refusals;
 mod reviews;
@@ -34,6 +35,7 @@ pub(crate) use jwt::{JwtMetrics, KeyChange};
 pub use kubernetes::KubernetesMetrics;
 pub(crate) use kubernetes::{PublishMetrics, WatchMetrics};
 pub use ledger::LedgerMetrics;
+pub(crate) use mesh::MeshMetrics;
 pub use reviews::ReviewMetrics;
 #[cfg(feature = "pkcs11")]
 pub(crate) use token::TokenMetrics;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use signet_identity::{PrivateKey, TrustBundle};
-use signet_kube_standin::{ApiServer, Effect, Objects, Options, namespace, node, pod, service_account};
+use signet_kube_standin::{ApiServer, Effect, Objects, Options, config_map, namespace, node, pod, service_account};
 use signet_testkit::TokenIssuer;
 use tonic::Code;
 
@@ -234,6 +234,44 @@ async fn istiod_serves_with_what_the_roots_vouch_for_and_an_edit_of_it_is_put_ri
     eventually("the Secret is good again", good).await;
     let series = "signet_ca_istiod_certificate_expiry_timestamp{secret=\"istiod-tls\"}";
     assert!(lab.metric(series).await > lab.now().unix_secs());
+    lab.stop().await;
+}
+
+#[tokio::test]
+async fn a_mesh_config_that_names_another_trust_domain_is_told_and_changes_no_identity() {
+    let cluster = cluster().await;
+    let mesh = |text: &str| config_map("istio-system", "istio", "mesh", text);
+    cluster.objects().create(&mesh("trustDomain: cluster.local\n"));
+    let lab = setup(&cluster).start().await;
+    lab.wait_ready().await;
+    let edit = |text: &str| {
+        cluster.objects().edit("configmaps", "istio-system", "istio", |map| map["data"]["mesh"] = text.into());
+    };
+    let told = async |words: &[&str]| {
+        eventually(&format!("readiness tells {words:?}"), async || {
+            let (status, told) = lab.get("/healthz/ready").await;
+            let is_about = told.contains("mesh config: ");
+            status == 200 && is_about != words.is_empty() && words.iter().all(|word| told.contains(word))
+        })
+        .await;
+        let chain = ask(&lab, &token(&cluster)).await.unwrap();
+        assert_eq!(certificates(&chain[0])[0].uris(), ["spiffe://cluster.local/ns/shop/sa/web"]);
+        let metric = async |name: &str| lab.metric(&format!("signet_ca_mesh_config_{name}")).await;
+        (metric("differs").await, metric("broken").await)
+    };
+    assert_eq!(told(&[]).await, (0, 0));
+    edit("trustDomain: example.org\ntrustDomainAliases: [cluster.local]\n");
+    assert_eq!(told(&["`example.org`", "what is issued here is accepted"]).await, (1, 0));
+    edit("trustDomain: [broken");
+    assert_eq!(told(&["is not used, what it said before stays", "`example.org`", "is accepted"]).await, (1, 1));
+    edit("trustDomain: example.org\n");
+    assert_eq!(told(&["`example.org`", "proxies may refuse what is issued here"]).await, (1, 0));
+    edit("trustDomain: cluster.local\n");
+    assert_eq!(told(&[]).await, (0, 0));
+    edit("a: &a [x]\nb: [*a, *a\n");
+    assert_eq!(told(&["cannot be read"]).await, (0, 1));
+    cluster.objects().delete("configmaps", "istio-system", "istio");
+    assert_eq!(told(&[]).await, (0, 0));
     lab.stop().await;
 }
 

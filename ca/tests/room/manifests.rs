@@ -185,6 +185,7 @@ fn names_in_the_rights_are_those_that_the_settings_use() {
         of_resource.flat_map(|rule| list(&rule["resourceNames"])).collect()
     };
     assert_eq!(named("Role", "leases"), [Value::from(kubernetes.lease.unwrap())]);
+    assert_eq!(named("Role", "configmaps"), [Value::from(kubernetes.mesh_config.unwrap().name)]);
     let istiod = kubernetes.istiod_tls.unwrap();
     assert!(named("Role", "secrets").contains(&Value::from(istiod.secret)) && istiod.namespace == "istio-system");
     assert_eq!(named("ClusterRole", "configmaps"), [Value::from(kubernetes.config_maps.unwrap().name)]);

@@ -1,0 +1,36 @@
+//! What is told of Istio's mesh config.
+
+use std::sync::atomic::AtomicI64;
+
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+type Value = Gauge<i64, AtomicI64>;
+
+/// Cheap to clone; clones tell together.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct MeshMetrics {
+    broken: Value,
+    differs: Value,
+}
+
+impl MeshMetrics {
+    pub(super) fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "signet_ca_mesh_config_broken",
+            "1 while the mesh config cannot be read and what it said before stays",
+            self.broken.clone(),
+        );
+        registry.register(
+            "signet_ca_mesh_config_differs",
+            "1 while the mesh config's trust domain is another than our own",
+            self.differs.clone(),
+        );
+    }
+
+    /// Whether it could be read, and whether it names another trust domain.
+    pub(crate) fn told(&self, is_good: bool, differs: bool) {
+        self.broken.set(i64::from(!is_good));
+        self.differs.set(i64::from(differs));
+    }
+}
