@@ -2,10 +2,15 @@
 //!
 //! Made once, with whatever copying that takes; deciding borrows it and copies nothing.
 
+mod headers;
+
 use std::borrow::Cow;
 use std::net::IpAddr;
 
 use serde_json::{Map, Value};
+
+pub use self::headers::Headers;
+use self::headers::lower;
 
 use crate::model::Normalization;
 use crate::path::{BadPath, normalize, without_query};
@@ -161,53 +166,18 @@ impl<'a> Http<'a> {
         }
     }
 
+    /// Each value of a header by its name in lower case, as conditions on headers match them; the pseudo headers too.
+    pub fn header_values(&self, name: &str) -> impl Iterator<Item = &str> {
+        let pseudo = match name {
+            ":method" | ":authority" | "host" | ":path" => self.header(name),
+            _ => None,
+        };
+        pseudo.into_iter().chain(self.headers.values(name))
+    }
+
     /// Every header but the pseudo ones.
     pub fn headers(&self) -> &Headers<'a> {
         &self.headers
-    }
-}
-
-fn lower(text: &str) -> Cow<'_, str> {
-    if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
-        Cow::Owned(text.to_ascii_lowercase())
-    } else {
-        Cow::Borrowed(text)
-    }
-}
-
-/// Headers by their names in lower case; several of one name are one, joined with commas, as Envoy matches them.
-#[derive(Debug, Clone, Default)]
-pub struct Headers<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
-
-impl<'a> Headers<'a> {
-    /// The value of a header, by its name in lower case.
-    pub fn get(&self, name: &str) -> Option<&str> {
-        let found = self.0.binary_search_by(|(key, _)| (**key).cmp(name));
-        found.ok().and_then(|index| self.0.get(index)).map(|(_, value)| &**value)
-    }
-
-    /// Every header, by name.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.0.iter().map(|(name, value)| (&**name, &**value))
-    }
-}
-
-impl<'a> FromIterator<(&'a str, &'a str)> for Headers<'a> {
-    fn from_iter<I: IntoIterator<Item = (&'a str, &'a str)>>(headers: I) -> Self {
-        let mut sorted: Vec<_> = headers.into_iter().map(|(name, value)| (lower(name), value)).collect();
-        sorted.sort_by(|left, right| left.0.cmp(&right.0));
-        let mut joined: Vec<(Cow<'a, str>, Cow<'a, str>)> = Vec::with_capacity(sorted.len());
-        for (name, value) in sorted {
-            match joined.last_mut() {
-                Some((last, values)) if *last == name => {
-                    let values = values.to_mut();
-                    values.push(',');
-                    values.push_str(value);
-                }
-                _ => joined.push((name, Cow::Borrowed(value))),
-            }
-        }
-        Self(joined)
     }
 }
 

@@ -74,10 +74,10 @@ impl Matcher {
                 let path = http.path();
                 patterns.iter().any(|pattern| pattern.matches(path))
             }),
-            Self::Header(name, set) => {
-                let value = request.http.as_ref().and_then(|http| http.header(name));
-                value.is_some_and(|value| set.matches_present(value))
-            }
+            Self::Header(name, set) => request
+                .http
+                .as_ref()
+                .is_some_and(|http| http.header_values(name).any(|value| set.matches_present(value))),
             Self::Claim(path, set) => {
                 let value = request.claims().and_then(|claims| claims.get(path));
                 value.is_some_and(|value| strings(value).any(|text| set.matches_non_empty(text)))
