@@ -299,3 +299,48 @@ fn a_provider_that_cannot_be_asked_is_rendered_as_a_refusal_and_told() {
     assert!(text(&output.stdout).contains("deny-due-to-bad-CUSTOM-action"), "{}", text(&output.stdout));
     assert!(text(&output.stderr).contains("nobody"), "{}", text(&output.stderr));
 }
+
+/// What the reference shows with the example in it is run, from the root of the project, as it stands there.
+#[test]
+fn every_command_of_the_reference_on_the_example_can_be_run() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let reference = std::fs::read_to_string(root.join("docs/reference/signet.md")).unwrap();
+    let target = tempfile::tempdir().unwrap();
+    let report = target.path().join("report.xml").display().to_string();
+    let shown =
+        reference.lines().filter(|line| line.starts_with("signet policy ") && line.contains("docs/policy/examples"));
+    let commands: Vec<String> = shown.map(|line| line.replace("report.xml", &report)).collect();
+    for command in &commands {
+        let arguments: Vec<&str> = command.split_whitespace().skip(1).collect();
+        let output = Command::new(env!("CARGO_BIN_EXE_signet")).args(&arguments).current_dir(&root).output().unwrap();
+        let status = if command.contains("sa/other") { 1 } else { 0 };
+        assert_eq!(output.status.code(), Some(status), "{command}\n{}", text(&output.stderr));
+        assert!(!output.stdout.is_empty(), "{command}");
+    }
+    assert_eq!(commands.len(), 6, "{commands:#?}");
+}
+
+/// The request file of the reference, with a token that is really verified and one that is not.
+#[test]
+fn tokens_are_verified_against_the_keys_that_are_given() {
+    let policies = "apiVersion: security.istio.io/v1\nkind: RequestAuthentication\nmetadata: {name: jwt, namespace: x}\nspec: {jwtRules: [{issuer: me}]}\n---\napiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\nmetadata: {name: a, namespace: x}\nspec: {rules: [{from: [{source: {requestPrincipals: ['me/*']}}]}]}\n";
+    let key = signet_identity::PrivateKey::generate_p256().unwrap();
+    let jwk = signet_identity::jwk::to_json(key.public(), "k").unwrap();
+    let folder = folder(&[("p.yaml", policies), ("keys.jwks", &format!("{{\"keys\":[{jwk}]}}"))]);
+    let keys = folder.path().join("keys.jwks").display().to_string();
+    let sign = |issuer: &str| {
+        let claims = serde_json::json!({ "iss": issuer, "sub": "s", "exp": 4_000_000_000_u64 });
+        format!("authorization: Bearer {}", signet_identity::jws::sign(&key.signer().unwrap(), "k", &claims).unwrap())
+    };
+    let folder = path(&folder);
+    let ask = |header: &str, status: i32, more: &[&str]| {
+        let head = ["policy", "decide", &folder, "--to-namespace", "x", "--port", "80", "--header", header];
+        let arguments: Vec<&str> = head.into_iter().chain(more.iter().copied()).collect();
+        text(&check_status(&arguments, "", status).stdout)
+    };
+    let good = ask(&sign("me"), 0, &["--jwks", &keys]);
+    assert!(good.contains("token: verified"), "{good}");
+    assert!(ask(&sign("other"), 1, &["--jwks", &keys]).contains("token: refused: the token is of another issuer"));
+    assert!(ask(&sign("me"), 1, &[]).contains("the keys of the issuer are not known"));
+    assert!(ask("x: y", 1, &["--jwks", &keys]).contains("no rule of theirs matches"));
+}

@@ -6,7 +6,7 @@ mod ports;
 mod references;
 mod tokens;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::findings::Findings;
 use crate::model::{Labels, Meta, Target, Workload, World};
@@ -14,7 +14,7 @@ use crate::problem::{Code, Problem};
 use crate::select::{Destination, Point, Selection, Switches, Targeted};
 use crate::source::Place;
 
-/// Most pairs of a policy and a workload that are looked at.
+/// Most pairs of a policy and another object that are looked at.
 const PAIRS_MAX: usize = 20_000_000;
 
 /// Labels by which a workload or its namespace says that it is not in the mesh.
@@ -23,61 +23,61 @@ const OPT_OUT: [(&str, &str); 2] = [("sidecar.istio.io/inject", "false"), ("isti
 pub(super) fn check(world: &World, findings: &mut Findings) {
     let scene = Scene::new(world);
     let policies = world.authorization.len() + world.request.len() + world.peer.len();
-    let few = policies.saturating_mul(world.workloads.len()) <= PAIRS_MAX;
-    if !few {
+    let around = [world.workloads.len(), world.namespaces.len(), world.request.len(), world.services.len()];
+    let around = around.into_iter().max().unwrap_or(0).max(world.gateways.len()).max(world.service_entries.len());
+    if policies.saturating_mul(around) > PAIRS_MAX {
         let at = world.authorization.first().map_or_else(Place::default, |policy| policy.meta.at);
-        let message = format!("more than {PAIRS_MAX} pairs of policy and workload; what needs both is not checked");
-        findings.push(Problem::new(Code::NotCompared, at, message));
+        let message = format!("more than {PAIRS_MAX} pairs of policy and other object; what needs both is not checked");
+        return findings.push(Problem::new(Code::NotCompared, at, message));
     }
     for policy in &world.authorization {
         findings.about(format!("AuthorizationPolicy {}", policy.meta));
         references::authorization(policy, world, findings);
         references::targets(&policy.meta, &policy.target, world, findings);
         tokens::demanded(policy, world, findings);
-        if few {
-            let reached = scene.reached(policy);
-            scene.somebody(&policy.meta, &policy.target, &reached, findings);
-            ports::authorization(policy, &reached, world, findings);
-        }
+        let reached = scene.reached(policy);
+        scene.somebody(&policy.meta, &policy.target, &reached, findings);
+        ports::authorization(policy, &reached, (world, &scene.services), findings);
     }
     for policy in &world.request {
         findings.about(format!("RequestAuthentication {}", policy.meta));
         references::targets(&policy.meta, &policy.target, world, findings);
         tokens::verified(policy, world, findings);
-        if few {
-            scene.somebody(&policy.meta, &policy.target, &scene.reached(policy), findings);
-        }
+        scene.somebody(&policy.meta, &policy.target, &scene.reached(policy), findings);
     }
     references::peers(world, findings);
-    if few {
-        for policy in &world.peer {
-            findings.about(format!("PeerAuthentication {}", policy.meta));
-            let target = Target { selector: policy.selector.clone(), references: Vec::new() };
-            let workloads = scene.chosen(&policy.meta, &target);
-            scene.somebody(&policy.meta, &target, &workloads, findings);
-            ports::peer(policy, &workloads, world, findings);
-        }
+    for policy in &world.peer {
+        findings.about(format!("PeerAuthentication {}", policy.meta));
+        let target = Target { selector: policy.selector.clone(), references: Vec::new() };
+        let workloads = scene.chosen(&policy.meta, &target);
+        scene.somebody(&policy.meta, &target, &workloads, findings);
+        ports::peer(policy, &workloads, &scene.services, findings);
     }
 }
 
-/// The workloads that are in the mesh, by namespace.
+/// The workloads that are in the mesh, and the services, by namespace.
 struct Scene<'w> {
     world: &'w World,
     by_namespace: HashMap<&'w str, Vec<&'w Workload>>,
+    services: ports::Services<'w>,
 }
 
 impl<'w> Scene<'w> {
     fn new(world: &'w World) -> Self {
         let out = |labels: &Labels| OPT_OUT.iter().any(|(name, value)| labels.get(name) == Some(value));
         let namespaces = world.namespaces.iter().filter(|namespace| out(&namespace.meta.labels));
-        let outside: Vec<&str> = namespaces.map(|namespace| &*namespace.meta.name).collect();
+        let outside: HashSet<&str> = namespaces.map(|namespace| &*namespace.meta.name).collect();
         let mut by_namespace: HashMap<&str, Vec<&Workload>> = HashMap::new();
         for workload in &world.workloads {
-            if !out(&workload.labels) && !outside.contains(&&*workload.meta.namespace) {
+            if !out(&workload.labels) && !outside.contains(&*workload.meta.namespace) {
                 by_namespace.entry(&workload.meta.namespace).or_default().push(workload);
             }
         }
-        Self { world, by_namespace }
+        let mut services = ports::Services::new();
+        for service in &world.services {
+            services.entry(&service.meta.namespace).or_default().push(service);
+        }
+        Self { world, by_namespace, services }
     }
 
     /// Every workload in the scope of a policy's namespace.

@@ -1,5 +1,7 @@
 //! RequestAuthentication: issuers, key sets, timeouts, and headers that claims are copied into.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 use super::findings::Findings;
@@ -78,14 +80,12 @@ fn nanoseconds(text: &str) -> Option<f64> {
 }
 
 fn headers(rule: &JwtRule, findings: &mut Findings) {
-    let mut seen: Vec<String> = Vec::new();
+    let mut seen = HashSet::new();
     for mapping in &rule.output_claim_to_headers {
         let header = mapping.header.value.to_ascii_lowercase();
-        if seen.contains(&header) {
+        if !seen.insert(header.clone()) {
             let message = format!("a second claim is copied into `{header}`; which one arrives is not defined");
             findings.tell(Code::SameHeaderTwice, mapping.header.at, message);
-        } else {
-            seen.push(header);
         }
     }
 }

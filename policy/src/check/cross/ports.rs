@@ -1,6 +1,6 @@
 //! Ports in policies and the ports that the workloads under them have.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use crate::check::authorization::conditions;
 use crate::check::findings::Findings;
@@ -12,6 +12,9 @@ use crate::source::Place;
 
 /// Protocols of services on whose ports proxies see bytes.
 const BYTES: [&str; 7] = ["tcp", "tls", "https", "mongo", "mysql", "redis", "postgres"];
+
+/// Services by their namespace.
+pub(super) type Services<'w> = HashMap<&'w str, Vec<&'w Service>>;
 
 /// What is known of the ports of some workloads.
 #[derive(Default)]
@@ -26,18 +29,17 @@ struct Known {
 
 impl Known {
     /// `None` where something about them is not known.
-    fn of(workloads: &[&Workload], world: &World) -> Option<Self> {
+    fn of(workloads: &[&Workload], services: &Services<'_>) -> Option<Self> {
         let mut known = Self::default();
         for workload in workloads {
             if workload.is_waypoint() || workload.gateway_name().is_some() {
                 return None;
             }
             known.listening.extend(&workload.ports);
-            let mine = |service: &&Service| {
-                let selects = !service.selector.is_empty() && service.selector.is_subset_of(&workload.labels);
-                selects && service.meta.namespace == workload.meta.namespace
-            };
-            for port in world.services.iter().filter(mine).flat_map(|service| &service.ports) {
+            let mine =
+                |service: &&&Service| !service.selector.is_empty() && service.selector.is_subset_of(&workload.labels);
+            let near = services.get(&*workload.meta.namespace).map(Vec::as_slice).unwrap_or_default();
+            for port in near.iter().filter(mine).flat_map(|service| &service.ports) {
                 if port.target_name.is_some() {
                     return None;
                 }
@@ -72,10 +74,14 @@ impl Known {
 pub(super) fn authorization(
     policy: &AuthorizationPolicy,
     reached: &[&Workload],
-    world: &World,
+    (world, services): (&World, &Services<'_>),
     findings: &mut Findings,
 ) {
-    let Some(known) = Known::of(reached, world) else { return };
+    let names_ports = policy.rules.iter().flatten().any(|rule| !ports(rule).is_empty());
+    if !names_ports && policy.action != Action::Custom {
+        return;
+    }
+    let Some(known) = Known::of(reached, services) else { return };
     for rule in policy.rules.iter().flatten() {
         for (port, at) in ports(rule) {
             known.tell_unknown(port, at, findings);
@@ -85,8 +91,16 @@ pub(super) fn authorization(
     provider_on_bytes(policy, &known, world, findings);
 }
 
-pub(super) fn peer(policy: &PeerAuthentication, reached: &[&Workload], world: &World, findings: &mut Findings) {
-    let Some(known) = Known::of(reached, world).filter(|_| policy.selects()) else { return };
+pub(super) fn peer(
+    policy: &PeerAuthentication,
+    reached: &[&Workload],
+    services: &Services<'_>,
+    findings: &mut Findings,
+) {
+    if policy.ports.is_empty() || !policy.selects() {
+        return;
+    }
+    let Some(known) = Known::of(reached, services) else { return };
     for Spotted { value, at } in policy.ports.iter().map(|entry| &entry.port) {
         if let Ok(port) = u16::try_from(*value) {
             known.tell_unknown(port, *at, findings);

@@ -103,6 +103,9 @@ pub(super) fn peers(world: &World, findings: &mut Findings) {
             }
             Entry::Occupied(entry) => {
                 let winner = &entry.get().meta;
+                if winner.name == policy.meta.name {
+                    continue; // The same object twice, which is told as that.
+                }
                 let message = format!("`{winner}` has the same scope and is older, and only the oldest counts");
                 let hint = match (winner.created, policy.meta.created) {
                     (Some(_), Some(_)) => "make one policy of them",

@@ -169,3 +169,64 @@ fn a_file_of_a_hundred_thousand_rules_is_checked() {
     let text = authorization(&format!("  rules:\n{}", rules.concat()));
     assert_eq!(found(&text), [(Code::TooLong, 6, 5)]);
 }
+
+#[test]
+fn long_lists_and_many_objects_cost_no_more_than_their_length() {
+    let names: Vec<String> = (0..20_000).map(|index| format!("n{index}")).collect();
+    let names = names.join(", ");
+    let text = authorization(&format!(
+        "  action: DENY\n  rules: [{{to: [{{operation: {{hosts: [{names}], notHosts: [{names}]}}}}]}}]\n"
+    ));
+    check_silent(&text, Code::TooManyProblems);
+    let meta = |index: usize| format!("metadata: {{name: a{index}, namespace: foo}}\n");
+    let policy = |index| format!("apiVersion: security.istio.io/v1\nkind: AuthorizationPolicy\n{}---\n", meta(index));
+    let namespace = |index| format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: n{index}}}\n---\n");
+    let many = |of: &dyn Fn(usize) -> String| (0..4_500).map(of).collect::<String>();
+    let text = format!("{}{}", many(&policy), many(&namespace));
+    assert!(found(&text).iter().any(|(code, ..)| *code == Code::NotCompared));
+}
+
+/// Everything at once, so that a changed character may break anything.
+const ALL: &str = "trustDomain: a
+---
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: a, namespace: foo, annotations: {istio.io/dry-run: 'true'}}
+spec:
+  selector: {matchLabels: {app: a}}
+  action: DENY
+  rules:
+  - from: [{source: {principals: ['a/*'], notIpBlocks: [1.2.3.0/24]}}]
+    to: [{operation: {paths: ['/a/{*}/b', '/c*'], hosts: [h], ports: ['80']}}]
+    when: [{key: 'request.auth.claims[a][b]', values: [c]}]
+---
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: a, namespace: foo}
+spec: {selector: {matchLabels: {app: a}}, portLevelMtls: {80: {mode: STRICT}}}
+---
+apiVersion: security.istio.io/v1
+kind: RequestAuthentication
+metadata: {name: a, namespace: foo}
+spec: {jwtRules: [{issuer: a, jwks: '{\"keys\": []}', timeout: 5s, fromHeaders: [{name: x}]}]}
+";
+
+proptest::proptest! {
+    /// Whatever happens to a text, the check ends, and what it tells stands in the text.
+    #[test]
+    fn a_text_that_was_tampered_with_is_checked_and_every_place_is_in_it(
+        edits in proptest::collection::vec((0_usize..1200, 0_usize..30, "[\\-:\\[\\]{}*/'\"# \na-z0&!~\u{e4}]{0,4}"), 1..6),
+    ) {
+        let mut text: Vec<char> = ALL.chars().collect();
+        for (at, removed, put) in edits {
+            let from = at.min(text.len());
+            let to = (from + removed).min(text.len());
+            text.splice(from..to, put.chars());
+        }
+        let text: String = text.into_iter().collect();
+        let lines = u32::try_from(text.split('\n').count()).unwrap();
+        for problem in checked(&text).problems {
+            proptest::prop_assert!(problem.at.line <= lines + 1, "{problem:?}");
+        }
+    }
+}

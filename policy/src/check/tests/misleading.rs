@@ -86,10 +86,11 @@ fn paths() {
         ("§'*/a*'", Code::LiteralStar),
         ("§'/a/.*'", Code::RegexLike),
         ("§'^/a'", Code::RegexLike),
+        ("§'/a.*/b'", Code::RegexLike),
     ] {
         check_finds(&path("ALLOW", "paths", value), code);
     }
-    for value in ["/a", "'/a*'", "'*a'", "'*'", "'/{*}/a'"] {
+    for value in ["/a", "'/a*'", "'/a.*'", "'*a'", "'*'", "'/{*}/a'"] {
         check_clean(&path("ALLOW", "paths", value));
     }
 }
@@ -102,6 +103,7 @@ fn hosts_methods_ports_headers_and_claims() {
     check_silent(&to("DENY", "hosts: [a.example, 'a.example:*']"), Code::HostWithoutPort);
     check_silent(&to("ALLOW", "hosts: [a.example]"), Code::HostWithoutPort);
     check_finds(&to("ALLOW", "hosts: [§'https://a.example']"), Code::HostNeverMatches);
+    check_clean(&to("ALLOW", "hosts: ['a.*', '*.example']"));
     check_finds(&to("ALLOW", "methods: [§get]"), Code::MethodCase);
     check_finds(&to("ALLOW", "ports: [§'0']"), Code::PortZero);
     check_finds(&to("ALLOW", "methods: [§GET], notMethods: [GET]"), Code::NeverMatches);

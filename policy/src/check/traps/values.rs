@@ -1,5 +1,7 @@
 //! Traps in single values: stars, paths, hosts, methods, ports, headers and claims.
 
+use std::collections::HashSet;
+
 use crate::check::findings::Findings;
 use crate::model::{Action, Condition, MeshConfig, Normalization, PathPattern, StringPattern, Test, Values, Written};
 use crate::path::normalize;
@@ -63,7 +65,8 @@ fn each<T>(values: &Values<T>, mut visit: impl FnMut(&Written<T>, bool)) {
 /// Every value that may match is excluded beside it.
 fn impossible(condition: &Condition, findings: &mut Findings) {
     let [any_of, none_of] = condition.test.texts();
-    let excluded = |text: &str| none_of.iter().any(|(other, _)| *other == text || *other == "*");
+    let none_of: HashSet<&str> = none_of.iter().map(|(text, _)| *text).collect();
+    let excluded = |text: &str| none_of.contains(text) || none_of.contains("*");
     if let Some((_, at)) = any_of.first()
         && any_of.iter().all(|(text, _)| excluded(text))
     {
@@ -75,7 +78,9 @@ fn impossible(condition: &Condition, findings: &mut Findings) {
 /// Stars that are none, and regular expressions that are none.
 fn looks(text: &str, at: Place, findings: &mut Findings) {
     let inner = text.strip_prefix('*').or_else(|| text.strip_suffix('*')).unwrap_or(text);
-    if REGEX_MARKS.iter().any(|mark| text.contains(mark)) || (text.starts_with('^') || text.ends_with('$')) {
+    // A star at the end is a wildcard and `a.*` a sound prefix; `/.*` and `.*` were hardly meant so.
+    let marked = REGEX_MARKS.iter().any(|mark| inner.contains(mark)) || text == ".*" || text.ends_with("/.*");
+    if marked || text.starts_with('^') || text.ends_with('$') {
         let message = format!("`{text}` is compared as it is: there are no regular expressions here");
         findings.advise(Code::RegexLike, at, message, "one `*` at the beginning or at the end is all there is");
     } else if inner.contains('*') {
@@ -126,9 +131,12 @@ fn host(value: &Written<StringPattern>, findings: &mut Findings) {
     }
 }
 
+/// Longest list of hosts that is compared with itself.
+const HOSTS_MAX: usize = 2_000;
+
 /// `x` does not cover `x:8443`; a list that has `x:*` or a prefix as well does.
 fn ports_of_hosts(values: &[Written<StringPattern>], findings: &mut Findings) {
-    for value in values {
+    for value in values.iter().filter(|_| values.len() <= HOSTS_MAX) {
         let (Ok(StringPattern::Exact(host)) | Ok(StringPattern::Suffix(host))) = &value.pattern else { continue };
         let with_port = format!("{host}:443");
         let is_covered = |other: &Written<StringPattern>| {
