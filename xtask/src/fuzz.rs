@@ -59,7 +59,7 @@ const TARGETS: &[Target] = &[
     target("ca", "ledger_segment"),
 ];
 
-/// Runs what was asked for, and prints a table.
+/// Runs what was asked for, and prints a table, each row when its target ends.
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode, ChoreError> {
     if options.list {
         TARGETS.iter().for_each(|target| talk::data(&format!("{:<10} {}", target.room, target.name)));
@@ -68,15 +68,14 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode, 
     let chosen = chosen(&options.names)?;
     let runner = install(workspace)?;
     let mut clean = true;
-    let mut rows = Vec::new();
+    talk::data(&format!("{:<10} {:<14} {:>14}  outcome", "room", "target", "executions"));
     for target in chosen {
         talk::progress(&format!("\n== {} in {}, {} s", target.name, target.room, options.seconds));
         let outcome = target.run(workspace, &runner, options.seconds)?;
         clean &= outcome.is_ok();
-        rows.push(row(target, &outcome));
+        // At once: what was counted is not lost when somebody stops the others.
+        talk::data(&row(target, &outcome));
     }
-    talk::data(&format!("{:<10} {:<14} {:>14}  outcome", "room", "target", "executions"));
-    rows.iter().for_each(|row| talk::data(row));
     Ok(if clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
