@@ -80,6 +80,6 @@ mod tests {
 
         let error = chosen_by_user(dir.path()).unwrap_err().to_string();
 
-        assert!(error.contains("usr/bin/softhsm2-util` does not exist"), "{error}");
+        assert!(error.contains("usr/bin/softhsm2-util`, which does not exist"), "{error}");
     }
 }
