@@ -2,8 +2,10 @@
 //! each that it counts, and goes on trying while that fails.
 
 use std::borrow::Cow;
+use std::mem;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use signet_identity::Timestamp;
@@ -22,6 +24,12 @@ const GROUP_RECORDS_MAX: usize = 1024;
 
 /// Bytes of records after which no more join a group.
 const GROUP_BYTES_MAX: usize = 1024 * 1024;
+
+/// Records that came together after which the next are let come together too: each wait for the disk costs the
+/// processor about as much as a signature, however many records it is for. It is no longer than the last such wait, so
+/// that none of them takes more than half as long again, and has a bound of its own where the disk is slow.
+const CROWD: usize = 8;
+const LINGER_MAX: Duration = Duration::from_millis(4);
 
 /// Time between two attempts to write again: the first, and the longest.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
@@ -61,6 +69,8 @@ pub(super) struct Writer {
     /// Failures since the last group of records that was written.
     failures: u32,
     backoff: Backoff,
+    /// How long those who come next wait for others.
+    linger: Duration,
     /// When the oldest record that may not be on the disk was written.
     unsynced_since: Option<Instant>,
     pruned: Instant,
@@ -76,8 +86,8 @@ impl Writer {
         metrics: LedgerMetrics,
     ) -> Self {
         let backoff = Backoff::new(RETRY_FIRST, RETRY_MAX, RETRY_JITTER);
-        let (trouble, failures, unsynced_since, pruned) = (None, 0, None, Instant::now());
-        Self { store, dir, policy, clock, state, metrics, trouble, failures, backoff, unsynced_since, pruned }
+        let (trouble, failures, linger, unsynced_since, pruned) = (None, 0, Duration::ZERO, None, Instant::now());
+        Self { store, dir, policy, clock, state, metrics, trouble, failures, backoff, linger, unsynced_since, pruned }
     }
 
     /// Notes that a process begins to write. A disk that is full at the start is no reason not to start.
@@ -96,6 +106,7 @@ impl Writer {
         loop {
             match orders.recv_timeout(self.time_to_wait()) {
                 Ok(first) => {
+                    thread::sleep(mem::take(&mut self.linger));
                     gather(first, orders, &mut group);
                     self.metrics.taken(group.len());
                     self.write(&mut group);
@@ -150,7 +161,9 @@ impl Writer {
         let began = Instant::now();
         match state.on_disk(|| store.append(group.iter().map(|order| &order.body), sync, now)) {
             Ok((bytes, began_segment)) => {
-                self.metrics.group(group.len(), bytes, began.elapsed());
+                let took = began.elapsed();
+                self.metrics.group(group.len(), bytes, took);
+                self.linger = if sync { linger(group.len(), took) } else { Duration::ZERO };
                 self.unsynced_since = self.unsynced_since.or((!sync).then_some(began));
                 self.failures = 0;
                 group.drain(..).for_each(|order| order.answer(Ok(())));
@@ -251,6 +264,11 @@ impl Order {
     }
 }
 
+/// How long the next are let come together, after `records` for whose end the disk took so long.
+fn linger(records: usize, took: Duration) -> Duration {
+    if records < CROWD { Duration::ZERO } else { took.min(LINGER_MAX) }
+}
+
 /// Takes `first` and what else waits.
 fn gather(first: Order, orders: &Receiver<Order>, group: &mut Vec<Order>) {
     let mut bytes = first.body.members().len();
@@ -259,5 +277,23 @@ fn gather(first: Order, orders: &Receiver<Order>, group: &mut Vec<Order>) {
         let Ok(order) = orders.try_recv() else { break };
         bytes += order.body.members().len();
         group.push(order);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_wait_for_each_other_only_where_they_come_in_crowds_and_never_long() {
+        let check = |records, took, wanted| {
+            let millis = Duration::from_millis;
+            assert_eq!(linger(records, millis(took)), millis(wanted), "{records} records in {took} ms");
+        };
+        check(1, 3, 0);
+        check(CROWD - 1, 3, 0);
+        check(CROWD, 3, 3);
+        check(GROUP_RECORDS_MAX, 0, 0);
+        check(GROUP_RECORDS_MAX, 5_000, 4);
     }
 }
