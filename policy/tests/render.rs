@@ -159,6 +159,9 @@ proptest! {
     }
 }
 
+/// The example of RFC 7517, appendix A.1.
+const KEYS: &str = r#"{"keys":[{"kty":"EC","crv":"P-256","kid":"1","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}]}"#;
+
 fn jwt(rules: &Value) -> Value {
     let meta = json!({"name": "jwt", "namespace": "foo"});
     let spec = json!({"jwtRules": rules});
@@ -173,12 +176,12 @@ fn jwt(rules: &Value) -> Value {
 #[test]
 fn tokens_of_one_issuer_are_asked_for_or_none() {
     let rule = json!({
-        "issuer": "a", "audiences": ["x"], "jwks": "{}", "forwardOriginalToken": true, "outputPayloadToHeader": "p",
+        "issuer": "a", "audiences": ["x"], "jwks": KEYS, "forwardOriginalToken": true, "outputPayloadToHeader": "p",
         "fromHeaders": [{"name": "h", "prefix": "Bearer "}, {"name": "i"}], "fromParams": ["q"], "fromCookies": ["c"],
         "outputClaimToHeaders": [{"header": "x-sub", "claim": "sub"}], "spaceDelimitedClaims": ["a", "scope"],
     });
     let provider = json!({
-        "issuer": "a", "audiences": ["x"], "localJwks": {"inlineString": "{}"}, "forward": true,
+        "issuer": "a", "audiences": ["x"], "localJwks": {"inlineString": KEYS}, "forward": true,
         "forwardPayloadHeader": "p", "payloadInMetadata": "payload",
         "normalizePayloadInMetadata": {"spaceDelimitedClaims": ["a", "permission", "scope"]},
         "fromHeaders": [{"name": "h", "valuePrefix": "Bearer "}, {"name": "i"}], "fromParams": ["q"],
@@ -199,7 +202,10 @@ fn issuers_are_sorted_and_a_token_that_none_knows_is_refused() {
     let filter = jwt(&json!([{"issuer": "b"}, {"issuer": "a", "jwks": "{}"}]));
     let config = &filter["typedConfig"];
     assert_eq!(config["providers"]["origins-0"]["issuer"], "a");
-    assert_eq!(config["providers"]["origins-1"]["localJwks"]["inlineString"], r#"{"keys":[]}"#, "no keys, no token");
+    for provider in ["origins-0", "origins-1"] {
+        let keys = config["providers"][provider]["localJwks"]["inlineString"].as_str().unwrap();
+        assert!(keys.contains(r#""kid":"nobody""#), "no keys, no tokens: {keys}");
+    }
     let or_missing =
         |name: &str| json!({"requiresAny": {"requirements": [{"providerName": name}, {"allowMissing": {}}]}});
     let all = json!({"requiresAll": {"requirements": [or_missing("origins-0"), or_missing("origins-1")]}});

@@ -1,6 +1,7 @@
 //! RequestAuthentication as Envoy's jwt_authn filter: one filter for a whole listener, or for chosen routes.
 
 use serde_json::{Map, Value, json};
+use signet_identity::JwkSet;
 
 use super::{Filter, FilterConfig};
 use crate::model::{JwtRule, RequestAuthentication, Text};
@@ -10,8 +11,12 @@ pub const HTTP_JWT_AUTHN: &str = "envoy.filters.http.jwt_authn";
 
 /// Claims that are split at spaces whatever the policy says.
 const SPLIT_ALWAYS: [&str; 2] = ["permission", "scope"];
-/// What stands in the place of keys that nobody has: with it, every token is refused.
-const NO_KEYS: &str = r#"{"keys":[]}"#;
+/// What stands in the place of keys that are not there or are none: with it, every token is refused. Without any key,
+/// Envoy would refuse not the tokens but the whole listener.
+///
+/// Nobody has the private half, for the point was not made from one: its x is the SHA-256 of `no keys, no tokens 1`, its
+/// y the even one of the two that P-256 has for it.
+const NO_KEYS: &str = r#"{"keys":[{"kty":"EC","crv":"P-256","kid":"nobody","x":"_RwhjOgvHLnBEFe5UNwkSpFq2o3H0Vzzo-xPy_ZMfWg","y":"2syqk2k4YEozIP0LSj766Dln76dtsurYLPtO2r4B9Zg"}]}"#;
 
 /// What rendering depends on beside the policies.
 #[derive(Clone, Copy)]
@@ -19,7 +24,7 @@ pub struct JwtOptions<'a> {
     /// Whether routes are chosen again once claims have become headers, as everywhere but in sidecars.
     pub clears_route_cache: bool,
     /// The key set (JSON) of a rule that holds none itself. `None` where it could not be had: then every token of that
-    /// rule is refused.
+    /// rule is refused, as where the set holds no key.
     pub keys: &'a dyn Fn(&JwtRule) -> Option<String>,
 }
 
@@ -101,9 +106,11 @@ fn issuer(rule: &JwtRule) -> &str {
 
 fn provider(rule: &JwtRule, options: &JwtOptions<'_>) -> Value {
     let keys = match &rule.jwks {
-        Some(keys) => keys.value.to_string(),
-        None => (options.keys)(rule).unwrap_or_else(|| NO_KEYS.to_owned()),
+        Some(keys) => Some(keys.value.to_string()),
+        None => (options.keys)(rule),
     };
+    let usable = |keys: &String| JwkSet::from_json(keys.as_bytes()).is_ok_and(|keys| !keys.is_empty());
+    let keys = keys.filter(usable).unwrap_or_else(|| NO_KEYS.to_owned());
     let mut split: Vec<&str> = rule.space_delimited_claims.iter().map(|claim| &*claim.value).collect();
     split.extend(SPLIT_ALWAYS);
     split.sort_unstable();
