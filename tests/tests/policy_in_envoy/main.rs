@@ -5,6 +5,7 @@
 
 #![cfg(test)]
 
+mod accepted;
 mod ask;
 mod differential;
 mod facts;
