@@ -135,6 +135,7 @@ codes! {
     NegativeStatus "0514" Warning "the mesh reports that a policy is not enforced, or not whole";
     OpenKeyFetch "0515" Warning "key sets are fetched from any address that a RequestAuthentication names";
     NotCompared "0516" Note "there are too many policies and other objects to look at every pair";
+    PeerDiverges "0517" Warning "sidecars and ztunnel understand the modes of a PeerAuthentication differently";
 
     // Accepted, but it hardly means what its author thinks.
     DeniesAll "0601" Note "an ALLOW policy without rules: everything in its scope is refused";

@@ -2,6 +2,7 @@
 //!
 //! Only what was read is known. Where nothing of a kind was read, nothing is said about that kind.
 
+mod modes;
 mod ports;
 mod references;
 mod tokens;
@@ -24,7 +25,13 @@ pub(super) fn check(world: &World, findings: &mut Findings) {
     let scene = Scene::new(world);
     let policies = world.authorization.len() + world.request.len() + world.peer.len();
     let around = [world.workloads.len(), world.namespaces.len(), world.request.len(), world.services.len()];
-    let around = around.into_iter().max().unwrap_or(0).max(world.gateways.len()).max(world.service_entries.len());
+    let around = around
+        .into_iter()
+        .max()
+        .unwrap_or(0)
+        .max(world.peer.len())
+        .max(world.gateways.len())
+        .max(world.service_entries.len());
     if policies.saturating_mul(around) > PAIRS_MAX {
         let at = world.authorization.first().map_or_else(Place::default, |policy| policy.meta.at);
         let message = format!("more than {PAIRS_MAX} pairs of policy and other object; what needs both is not checked");
@@ -52,6 +59,7 @@ pub(super) fn check(world: &World, findings: &mut Findings) {
         let workloads = scene.chosen(&policy.meta, &target);
         scene.somebody(&policy.meta, &target, &workloads, findings);
         ports::peer(policy, &workloads, &scene.services, findings);
+        modes::check(policy, world, findings);
     }
 }
 

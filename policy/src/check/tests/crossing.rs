@@ -82,6 +82,27 @@ fn peers_in_each_other_s_way() {
     check_finds(&root, Code::PeerRootSelector);
 }
 
+/// The gaps that Istio's conversion for ztunnel has.
+#[test]
+fn modes_that_ztunnel_understands_otherwise() {
+    let peer = |namespace: &str, spec: &str| {
+        let meta = format!("{{name: p, namespace: {namespace}}}");
+        format!("apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {meta}\nspec: {spec}\n---\n")
+    };
+    let mesh = peer("istio-system", "{mtls: {mode: STRICT}}");
+    let own = |spec: &str| peer("foo", &format!("{{selector: {{matchLabels: {{app: a}}}}, {spec}}}"));
+    let strict_port = own("mtls: {mode: PERMISSIVE}, portLevelMtls: {§8080: {mode: STRICT}}");
+    check_finds(&format!("{mesh}{strict_port}"), Code::PeerDiverges);
+    let disabled_port = own("portLevelMtls: {§8080: {mode: DISABLE}}");
+    check_finds(&format!("{mesh}{disabled_port}"), Code::PeerDiverges);
+    let unset = peer("foo", "{mtls: {mode: UNSET}}").replace("name: p", "name: q");
+    let open = peer("foo", "{selector: §{matchLabels: {app: a}}, portLevelMtls: {8080: {mode: PERMISSIVE}}}");
+    check_finds(&format!("{mesh}{unset}{open}"), Code::PeerDiverges);
+    for sound in ["mtls: {mode: STRICT}", "portLevelMtls: {8080: {mode: PERMISSIVE}}", "mtls: {mode: DISABLE}"] {
+        check_silent(&format!("{mesh}{}", own(sound)), Code::PeerDiverges);
+    }
+}
+
 #[test]
 fn tokens() {
     let request = |spec: &str| object("RequestAuthentication", &format!("spec: {{{spec}}}\n---\n"));
