@@ -57,6 +57,9 @@ const TARGETS: &[Target] = &[
     target("ca", "config"),
     target("ca", "grpc_request"),
     target("ca", "ledger_segment"),
+    target("policy", "manifest"),
+    target("policy", "path"),
+    target("policy", "pattern"),
 ];
 
 /// Runs what was asked for, and prints a table, each row when its target ends.
@@ -168,7 +171,7 @@ mod tests {
     #[test]
     fn every_target_of_every_room_is_run_and_none_that_is_not_there() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        for room in ["identity", "ca"] {
+        for room in ["identity", "ca", "policy"] {
             let folder = root.join(room).join("fuzz/fuzz_targets");
             let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name());
             let mut there: Vec<_> =
