@@ -1,4 +1,4 @@
-//! Generated wire types of the Istio CA API and of Signet's own API, and nothing else.
+//! Generated wire types of the Istio CA API, of Signet's own API and of the SPIFFE Workload API, and nothing else.
 //!
 //! No type from here goes further than the module that speaks the protocol: rooms turn them into their own words.
 
@@ -24,5 +24,20 @@ pub mod signet_ca {
     tonic::include_proto!("signet.ca.v1");
 }
 
-/// The encoded `FileDescriptorSet` of both packages, for gRPC server reflection.
+/// The SPIFFE Workload API, which has no package.
+#[expect(
+    missing_docs,
+    unused_qualifications,
+    clippy::allow_attributes,
+    clippy::allow_attributes_without_reason,
+    reason = "generated code; the standard says what the fields are"
+)]
+pub mod workload_api {
+    tonic::include_proto!("_");
+}
+
+/// The encoded `FileDescriptorSet` of the Workload API, for gRPC server reflection.
+pub const WORKLOAD_API_DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/workload_api.bin"));
+
+/// The encoded `FileDescriptorSet` of the other two packages, for gRPC server reflection.
 pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));

@@ -14,8 +14,10 @@ use crate::metrics::Metrics;
 use crate::roots::{self, RootsWatcher};
 use crate::rotation::Policy;
 use crate::rotator::Rotator;
+use crate::sds::service::SdsService;
 use crate::sds::{BindError, SdsListener, server};
 use crate::secrets;
+use crate::workload_api::WorkloadApi;
 
 /// Time that tasks have to stop before they are cut.
 const STOP_DEADLINE: Duration = Duration::from_secs(5);
@@ -60,8 +62,10 @@ impl Agent {
 
         let mut tasks = Tasks::new();
         tasks.start("admin", admin.serve(health.clone(), metrics.registry(&clock), shutdown.clone()));
-        tasks.start("sds", server::serve(listener, reader.clone(), metrics.clone(), shutdown.clone()));
         let ca = Arc::new(CaClient::new(config, clock.clone(), metrics.clone()));
+        let programs = WorkloadApi::new(reader.clone(), ca.clone(), clock.clone(), metrics.clone(), shutdown.clone());
+        let proxies = SdsService::new(reader.clone(), shutdown.clone(), metrics.clone());
+        tasks.start("sds", server::serve(listener, proxies, programs, shutdown.clone()));
         let (teller, listener) = roots::channel();
         let (domain, part) = (config.identity.trust_domain.clone(), health.part("roots"));
         let watcher =

@@ -21,12 +21,14 @@ use crate::metrics::Metrics;
 
 mod channel;
 mod error;
+mod mint;
 mod proof;
 mod roots;
 mod verify;
 
 pub use channel::{ChannelError, RootsError};
 pub use error::RequestError;
+pub use mint::MintedToken;
 use proof::Proof;
 pub use verify::{AnswerError, Issued};
 

@@ -15,3 +15,4 @@ pub mod rotator;
 pub mod sds;
 pub mod secrets;
 pub mod token;
+pub mod workload_api;

@@ -22,6 +22,7 @@ use crate::sds::subscription::Reason as SendReason;
 mod expiry;
 mod labels;
 mod roots;
+mod workload_api;
 
 use expiry::Expiry;
 use labels::{
@@ -68,6 +69,7 @@ struct All {
     file_writes: Family<Outcome, Counter>,
     expiry: Expiry,
     roots: roots::Roots,
+    workload_calls: workload_api::Calls,
 }
 
 impl Default for All {
@@ -96,6 +98,7 @@ impl Default for All {
             file_writes: Family::default(),
             expiry: Expiry::default(),
             roots: roots::Roots::default(),
+            workload_calls: workload_api::Calls::default(),
         }
     }
 }
@@ -174,6 +177,7 @@ impl Metrics {
         to.register("sds_pushes", "Secrets sent", all.pushes.clone());
         to.register("sds_nacks", "Secrets that a proxy rejected", all.nacks.clone());
         to.register("sds_unknown_names", "Names asked for that do not exist", all.unknown_names.clone());
+        workload_api::register(&all.workload_calls, to);
         to.register("peer_denied", "Connections refused", all.peers_denied.clone());
         to.register("file_writes", "Attempts to write the files", all.file_writes.clone());
     }

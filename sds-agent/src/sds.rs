@@ -4,6 +4,7 @@
 //! Envoy's messages, `service` drives one stream each, `listener` owns the socket and who may connect to it.
 //! Nothing here can make or renew a secret: it reads what was published, or waits.
 
+mod authority;
 pub mod connection;
 pub mod delta;
 pub mod listener;

@@ -68,6 +68,9 @@ pub enum AnswerError {
         /// When it begins.
         at: Timestamp,
     },
+    /// A token that says something else than was asked for, or nothing.
+    #[error("token in the answer is not the one that was asked for")]
+    Token,
     /// No path leads to the roots that came with it.
     #[error("certificate is not trusted by the roots that came with it")]
     Untrusted(#[from] VerifyError),
@@ -84,6 +87,7 @@ impl AnswerError {
             Self::Identity { .. } => "answer_identity",
             Self::Expired { .. } => "answer_expired",
             Self::NotYetValid { .. } => "answer_not_yet_valid",
+            Self::Token => "answer_token",
             Self::Untrusted(_) => "answer_untrusted",
         }
     }

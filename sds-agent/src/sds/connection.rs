@@ -9,16 +9,19 @@ use tokio::net::UnixStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tonic::transport::server::{Connected, UdsConnectInfo};
 
+use crate::sds::authority::Authority;
+
 /// A connection of a peer that was let in.
 #[derive(Debug)]
 pub struct Connection {
     stream: UnixStream,
+    authority: Authority,
     _place: OwnedSemaphorePermit,
 }
 
 impl Connection {
     pub(super) fn new(stream: UnixStream, place: OwnedSemaphorePermit) -> Self {
-        Self { stream, _place: place }
+        Self { stream, authority: Authority::default(), _place: place }
     }
 }
 
@@ -32,7 +35,13 @@ impl Connected for Connection {
 
 impl AsyncRead for Connection {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_read(cx, buf)
+        let Self { stream, authority, .. } = self.get_mut();
+        let before = buf.filled().len();
+        let read = Pin::new(stream).poll_read(cx, buf);
+        if let Some(new) = buf.filled_mut().get_mut(before..) {
+            authority.mend(new);
+        }
+        read
     }
 }
 

@@ -1,13 +1,14 @@
-//! The gRPC server on the socket: SDS, and beside it what operators' tools expect of a gRPC server.
+//! The gRPC server on the socket: SDS for proxies, the Workload API for programs, and what operators' tools expect of a
+//! gRPC server.
 
+use signet_proto::WORKLOAD_API_DESCRIPTORS;
 use signet_proto_envoy::pb::envoy::service::secret::v3::secret_discovery_service_server::SecretDiscoveryServiceServer;
 use signet_runtime::Shutdown;
 use tonic::transport::Server;
 
-use crate::metrics::Metrics;
 use crate::sds::service::SdsService;
 use crate::sds::{MESSAGE_MAX_BYTES, SdsListener};
-use crate::secrets::SecretReader;
+use crate::workload_api::{WorkloadApi, WorkloadApiServer};
 
 /// Most streams on one connection.
 const STREAMS_MAX: u32 = 1024;
@@ -26,27 +27,29 @@ pub enum ServeError {
     Descriptors(#[from] tonic_reflection::server::Error),
 }
 
-/// Serves `secrets` on `listener` until shutdown.
+/// Serves proxies and programs on `listener` until shutdown.
 ///
 /// # Errors
 /// When the server breaks.
 pub async fn serve(
     listener: SdsListener,
-    secrets: SecretReader,
-    metrics: Metrics,
+    proxies: SdsService,
+    programs: WorkloadApi,
     shutdown: Shutdown,
 ) -> Result<(), ServeError> {
-    let service = SdsService::new(secrets, shutdown.clone(), metrics);
-    let service = SecretDiscoveryServiceServer::new(service).max_decoding_message_size(MESSAGE_MAX_BYTES);
+    let service = SecretDiscoveryServiceServer::new(proxies).max_decoding_message_size(MESSAGE_MAX_BYTES);
     let (health, health_service) = tonic_health::server::health_reporter();
     health.set_serving::<SecretDiscoveryServiceServer<SdsService>>().await;
+    health.set_serving::<WorkloadApiServer>().await;
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(DESCRIPTORS)
+        .register_encoded_file_descriptor_set(WORKLOAD_API_DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()?;
     Server::builder()
         .max_concurrent_streams(STREAMS_MAX)
         .add_service(service)
+        .add_service(programs.into_server())
         .add_service(health_service)
         .add_service(reflection)
         .serve_with_incoming_shutdown(listener.connections(), async move { shutdown.begun().await })

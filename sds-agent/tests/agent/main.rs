@@ -9,6 +9,7 @@ mod outages;
 mod output_files;
 mod places;
 mod process;
+mod programs;
 mod protocol;
 mod roots;
 mod support;

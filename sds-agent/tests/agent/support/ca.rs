@@ -10,6 +10,7 @@ use signet_proto::istio_ca::istio_certificate_service_server::{
 };
 use signet_proto::istio_ca::{IstioCertificateRequest, IstioCertificateResponse};
 use signet_proto::signet_ca::WatchResponse;
+use signet_proto::signet_ca::identity_server::IdentityServer;
 use signet_proto::signet_ca::trust_bundle_server::TrustBundleServer;
 use signet_runtime::Clock;
 use signet_testkit::TestCa;
@@ -18,6 +19,7 @@ use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 use tonic::{Request, Response, Status};
 
+use super::minting::Mint;
 use super::roots::Told;
 
 /// What a CA does with one request.
@@ -51,6 +53,8 @@ pub(crate) struct FakeCa {
     pub(crate) address: SocketAddr,
     /// What it tells of its roots.
     pub(crate) roots: Told,
+    /// How it mints tokens.
+    pub(crate) mint: Mint,
     tls_root: Arc<TestCa>,
     state: Arc<State>,
     server: JoinSet<()>,
@@ -99,7 +103,8 @@ impl FakeCa {
         let tls_root = Arc::new(TestCa::root("cluster.local"));
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let roots = Told::default();
-        let mut ca = Self { address, roots, tls_root, state: Arc::new(state), server: JoinSet::new() };
+        let mint = Mint::default();
+        let mut ca = Self { address, roots, mint, tls_root, state: Arc::new(state), server: JoinSet::new() };
         ca.resume();
         ca
     }
@@ -114,7 +119,9 @@ impl FakeCa {
             .client_auth_optional(true);
         let service = IstioCertificateServiceServer::new(Service(self.state.clone()));
         let roots = TrustBundleServer::new(self.roots.clone());
-        let server = Server::builder().tls_config(tls).unwrap().add_service(service).add_service(roots);
+        let mint = IdentityServer::new(self.mint.clone());
+        let server =
+            Server::builder().tls_config(tls).unwrap().add_service(service).add_service(roots).add_service(mint);
         self.server.spawn(async move { server.serve_with_incoming(incoming).await.unwrap() });
     }
 

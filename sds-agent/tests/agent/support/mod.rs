@@ -3,6 +3,7 @@
 mod agent;
 mod ca;
 mod client;
+mod minting;
 mod roots;
 
 use std::future::Future;
