@@ -31,7 +31,7 @@ const SHARE_MIN: usize = 20;
 /// Disagreements that are told in full.
 const TOLD_MAX: usize = 5;
 
-fn setting(name: &str, default: usize) -> usize {
+pub(crate) fn setting(name: &str, default: usize) -> usize {
     std::env::var(name).map_or(default, |text| text.parse().unwrap_or_else(|_| panic!("`{name}` is no number")))
 }
 

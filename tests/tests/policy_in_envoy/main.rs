@@ -7,6 +7,7 @@
 
 mod accepted;
 mod ask;
+mod connections;
 mod differential;
 mod facts;
 mod mesh;

@@ -17,10 +17,11 @@ use signet_identity::{Lifetime, Timestamp};
 use signet_policy::envoy::{Filter, Slot};
 use signet_testkit::{IssuedLeaf, TestCa};
 use signet_tests::{Envoy, Workdir};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpSocket;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use crate::ask::{Answer, Ask, Line};
 use crate::names::SERVER_NAMES;
@@ -146,7 +147,8 @@ fn listener(names: &Names, door: Door, sets: &[Set], tokens: &(Filter, Vec<Value
     })
 }
 
-fn transport(names: &Names) -> Value {
+/// What a listener needs to ask for certificates.
+pub(crate) fn transport(names: &Names) -> Value {
     let leaf = names.leaf("spiffe://td1/server");
     json!({"name": "tls", "typed_config": {
         "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
@@ -186,18 +188,40 @@ pub(crate) fn ask_all(names: &Names, lines: Vec<(Line, Batch)>) -> Vec<(usize, A
     answers
 }
 
-async fn ask_line(line: Line, config: Option<ClientConfig>, batch: Batch) -> Vec<(usize, Answer)> {
+/// Opens a connection and says something: whether it is said back.
+pub(crate) async fn knock(names: &Names, line: &Line) -> bool {
+    let stream = connect(line).await;
+    match line.identity.map(|identity| names.client(identity)) {
+        None => is_echoed(stream).await,
+        Some(config) => is_echoed(secure(line, config, stream).await).await,
+    }
+}
+
+async fn is_echoed(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> bool {
+    let mut echo = [0];
+    // A connection that is refused may end before or after it was written to.
+    stream.write_all(b"?").await.is_ok() && stream.read_exact(&mut echo).await.is_ok()
+}
+
+async fn connect(line: &Line) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind(SocketAddr::from((line.source, 0))).unwrap();
     let stream = socket.connect(SocketAddr::from((Ipv4Addr::LOCALHOST, line.port))).await.unwrap();
     stream.set_nodelay(true).unwrap();
+    stream
+}
+
+async fn secure(line: &Line, config: ClientConfig, stream: TcpStream) -> TlsStream<TcpStream> {
+    let address = || ServerName::IpAddress(Ipv4Addr::LOCALHOST.into());
+    let name = line.server_name.map_or_else(address, |name| name.try_into().unwrap());
+    TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap()
+}
+
+async fn ask_line(line: Line, config: Option<ClientConfig>, batch: Batch) -> Vec<(usize, Answer)> {
+    let stream = connect(&line).await;
     match config {
         None => exchange(stream, batch).await,
-        Some(config) => {
-            let address = || ServerName::IpAddress(Ipv4Addr::LOCALHOST.into());
-            let name = line.server_name.map_or_else(address, |name| name.try_into().unwrap());
-            exchange(TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap(), batch).await
-        }
+        Some(config) => exchange(secure(&line, config, stream).await, batch).await,
     }
 }
 

@@ -3,7 +3,7 @@
 use fastrand::Rng;
 use serde_json::{Map, Value, json};
 use signet_policy::compile::Compiled;
-use signet_policy::envoy::{Chain, RenderOptions, local_filters, per_route};
+use signet_policy::envoy::{Chain, Filter, RenderOptions, local_filters, per_route};
 use signet_policy::model::{AuthorizationPolicy, Normalization, World};
 use signet_policy::select::{Destination, Point, Selection, Switches};
 use signet_policy::{ReadOptions, Sources, read};
@@ -29,6 +29,10 @@ pub(crate) struct Set {
     pub(crate) text: String,
     pub(crate) world: World,
     pub(crate) compiled: Compiled,
+    /// The same policies where bytes are all that is seen.
+    pub(crate) compiled_tcp: Compiled,
+    /// The filters of a listener there.
+    pub(crate) filters_tcp: Vec<Filter>,
     /// What a route says about it.
     pub(crate) route: Map<String, Value>,
     /// Which of the token settings hold: none, or one of those that the listeners know.
@@ -71,7 +75,9 @@ impl Set {
             trust_domains: &world.mesh.trust_domains,
         };
         let route = per_route(&local_filters(&attached, &options));
-        Self { mode, text, compiled, route, tokens, world }
+        let filters_tcp = local_filters(&attached, &RenderOptions { chain: Chain::Tcp, ..options });
+        let compiled_tcp = Compiled::new(&world, &Selection { point: Point::SidecarTcp, ..selection });
+        Self { mode, text, compiled, compiled_tcp, filters_tcp, route, tokens, world }
     }
 }
 
