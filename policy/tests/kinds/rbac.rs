@@ -145,7 +145,8 @@ pub(super) fn differ(found: &Value, wanted: &Value) -> Option<String> {
     fn walk(path: &str, found: &Value, wanted: &Value) -> Option<String> {
         match (found, wanted) {
             (Value::Object(found), Value::Object(wanted)) => {
-                let keys = found.keys().chain(wanted.keys());
+                // Each key once: twice would double with every level.
+                let keys = found.keys().chain(wanted.keys().filter(|key| !found.contains_key(*key)));
                 keys.map(|key| (key, found.get(key), wanted.get(key))).find_map(|(key, found, wanted)| {
                     let path = format!("{path}/{key}");
                     match (found, wanted) {
