@@ -7,8 +7,8 @@ use signet_runtime::Health;
 use tokio::sync::watch;
 
 use crate::authenticate::{
-    Authenticator, Cluster, ClusterMeans, Clusters, JwksSource, KeyKeeper, MeasuredReviews, MissingMeans, NameTaken,
-    OidcIssuer, Renewal, TokenMode, TokenReviews,
+    Authenticator, Cluster, ClusterMeans, Clusters, Granted, JwksSource, KeyKeeper, MeasuredReviews, MissingMeans,
+    NameTaken, OidcIssuer, Renewal, TokenMode, TokenReviews,
 };
 use crate::authority::Authority;
 use crate::config::{CallersConfig, ClusterConfig};
@@ -25,6 +25,8 @@ pub struct ClusterLink {
     pub live: Option<Arc<dyn LiveObjects>>,
     /// Its reviews of tokens.
     pub reviews: Option<Arc<dyn TokenReviews>>,
+    /// In which trust domain its identities are granted, if that is not for ever its own.
+    pub granted: Option<Granted>,
     /// What it publishes about its tokens.
     pub documents: Option<IssuerDocuments>,
 }
@@ -110,11 +112,11 @@ async fn cluster(
     Healths { keys: health, reviews: reviews_health }: Healths,
     keepers: &mut Vec<KeyKeeper>,
 ) -> Result<Cluster, MissingMeans> {
-    let ClusterLink { view, live, reviews, documents } = links.remove(&config.rules.id).unwrap_or_default();
+    let ClusterLink { view, live, reviews, granted, documents } = links.remove(&config.rules.id).unwrap_or_default();
     let knowledge = view.map(|view| Knowledge::new(view, live, config.stale_after));
     let reviews = reviews
         .map(|reviews| -> Arc<dyn TokenReviews> { Arc::new(MeasuredReviews::new(reviews, metrics.reviews().clone())) });
-    let mut means = ClusterMeans { reviews, knowledge, reviews_health, ..ClusterMeans::default() };
+    let mut means = ClusterMeans { reviews, knowledge, granted, reviews_health, ..ClusterMeans::default() };
     let issuer = config.rules.tokens.issuer.clone();
     let api_server = documents.zip(issuer).map(|(documents, issuer)| JwksSource::ApiServer { documents, issuer });
     let source = config.keys.and_then(|keys| Some((keys.place.or(api_server)?, keys.refresh)));

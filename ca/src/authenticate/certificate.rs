@@ -192,8 +192,7 @@ impl Renewal {
     }
 
     fn trust_domain_of(&self, id: &SpiffeId) -> Option<TrustDomain> {
-        let clusters = self.clusters.all().map(|cluster| cluster.trust_domain());
-        clusters.into_iter().find(|trust_domain| id.is_member_of(trust_domain)).cloned()
+        self.clusters.all().into_iter().find_map(|cluster| cluster.granted().of(id)).map(|domain| (*domain).clone())
     }
 
     fn known_since(&self, leaf: &Certificate, id: &SpiffeId, now: Timestamp) -> Result<Timestamp, CertificateRefusal> {
@@ -216,8 +215,7 @@ impl Renewal {
         now: Timestamp,
     ) -> Result<Option<Arc<str>>, Refusal> {
         let vouches = |cluster: &Cluster| {
-            id.is_member_of(cluster.trust_domain())
-                && workload.is_some_and(|workload| cluster.vouches_for(&workload.namespace))
+            cluster.granted().holds(id) && workload.is_some_and(|workload| cluster.vouches_for(&workload.namespace))
         };
         let vouching: Vec<_> = self.clusters.all().filter(|cluster| vouches(cluster)).collect();
         let may_be_outside = oidc.iter().any(|issuer| issuer.may_name(id));

@@ -6,6 +6,7 @@ use signet_identity::{JwsError, Namespace, Timestamp, TrustDomain, UnverifiedJws
 
 use super::caller::{AuthenticatorKind, Caller};
 use super::claims::{Claims, issuer};
+use super::granted::Granted;
 use super::jwks::IssuerKeys;
 use super::liveness::Bound;
 use super::refusal::Refusal;
@@ -86,6 +87,8 @@ pub struct ClusterMeans {
     pub reviews: Option<Arc<dyn TokenReviews>>,
     /// Its live objects.
     pub knowledge: Option<Knowledge>,
+    /// In which trust domain its identities are granted, if that is not for ever its own.
+    pub granted: Option<Granted>,
     /// Told when reviews fail, where nobody is identified without them.
     pub reviews_health: Option<Voice>,
 }
@@ -105,6 +108,7 @@ pub struct MissingMeans {
 pub struct Cluster {
     id: Arc<str>,
     rules: ClusterRules,
+    granted: Granted,
     keys: Option<IssuerKeys>,
     reviewer: Option<Reviewer>,
     knowledge: Option<Knowledge>,
@@ -126,6 +130,7 @@ impl Cluster {
         }
         Ok(Self {
             id: rules.id.as_str().into(),
+            granted: means.granted.unwrap_or_else(|| Granted::own(rules.trust_domain.clone())),
             keys: means.keys,
             reviewer: means
                 .reviews
@@ -152,8 +157,8 @@ impl Cluster {
     }
 
     /// Where its workloads' identities live.
-    pub fn trust_domain(&self) -> &TrustDomain {
-        &self.rules.trust_domain
+    pub fn granted(&self) -> &Granted {
+        &self.granted
     }
 
     /// Whose pods may ask for identities of other pods on their node.
@@ -222,7 +227,7 @@ impl Cluster {
             bound.check(knowledge, now).await?;
         }
         Ok(Caller {
-            id: claims.workload.spiffe_id(self.trust_domain()),
+            id: claims.workload.spiffe_id(&self.granted.current()),
             workload: Some(claims.workload),
             authenticator: AuthenticatorKind::KubernetesToken,
             cluster: Some(self.id.clone()),
@@ -263,7 +268,7 @@ impl Cluster {
             return Err(TokenError::NoPod.into());
         }
         Ok(Caller {
-            id: user.workload.spiffe_id(self.trust_domain()),
+            id: user.workload.spiffe_id(&self.granted.current()),
             workload: Some(user.workload),
             authenticator: AuthenticatorKind::TokenReview,
             cluster: Some(self.id.clone()),

@@ -113,7 +113,7 @@ fn trusting<'a>(clusters: &'a Clusters, caller: &Caller) -> Option<&'a Cluster> 
 /// What is asked for, as one clean id of a workload that the cluster may vouch for.
 fn requested(cluster: &Cluster, wanted: &str) -> Result<(SpiffeId, WorkloadName), ImpersonationError> {
     let id: SpiffeId = wanted.parse()?;
-    if !id.is_member_of(cluster.trust_domain()) {
+    if !cluster.granted().holds(&id) {
         return Err(ImpersonationError::TrustDomain);
     }
     let workload = WorkloadName::from_spiffe_id(&id)?;

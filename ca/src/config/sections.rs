@@ -61,9 +61,6 @@ pub(super) fn all(reader: &mut Reader) -> Option<CaConfig> {
     let leaf = leaf(reader);
     let rules = rules(reader);
     let serving = serving(reader, namespace.as_deref().unwrap_or_default());
-    if let (Some(istiod), Some(kubernetes), Some(serving)) = (istiod, &mut kubernetes, &serving) {
-        istiod.tell(reader, kubernetes.as_mut(), serving);
-    }
     let state_dir = state_dir(authority.as_ref());
     let serving_ttl = serving.as_ref().map(|serving| serving.ttl);
     let federation = federation(reader, state_dir, trust_domain.as_ref(), serving_ttl);
@@ -86,6 +83,12 @@ pub(super) fn all(reader: &mut Reader) -> Option<CaConfig> {
         && jwt.mints
     {
         oidc_callers::check_own(reader, callers, jwt.profile.issuer.as_deref());
+    }
+    if let (Some(istiod), Some(kubernetes), Some(serving)) = (istiod, &mut kubernetes, &serving) {
+        let mints = matches!(&jwt, Some(Some(_)));
+        let others = callers.as_ref().zip(federation.as_ref());
+        let follow = others.and_then(|(callers, federation)| istiod.follow(reader, callers, federation, mints));
+        istiod.tell(reader, kubernetes.as_mut(), serving, follow);
     }
     let leaf_max_ttl = leaf.as_ref().map(|leaf| leaf.max_ttl);
     let ledger = ledger(reader, &state_dir.join("ledger"), leaf_max_ttl);

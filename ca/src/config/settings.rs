@@ -132,6 +132,10 @@ pub const SETTINGS: &[Setting] = &[
     Setting::new("serving.ttl", "Life of the serving certificate [default: 24h]"),
     Setting::new("istiod.tls_secret", "Secret kept with the certificate that istiod serves with, such as istiod-tls"),
     Setting::new("istiod.namespace", "Namespace of istiod [default: that in `namespace`]"),
+    Setting::new(
+        "istiod.follow_trust_domain",
+        "Grant identities in the mesh config's trust domain while `trust_domain` is its alias [default: false]",
+    ),
     Setting::known_as("REVISION", "istiod.revisions", "Revisions of istiod, whose services are named in it too"),
     Setting::new(
         "istiod.mesh_config",

@@ -14,7 +14,7 @@ use super::istiod::IstiodTls;
 use super::mesh::{self, MeshWatch, Told};
 use super::secret::{CacertsError, SecretWatch};
 use super::{Around, BundlePublisher, Elector, IssuerDocuments, Pace, Publisher, Watches, watch_views};
-use crate::authenticate::ClusterRules;
+use crate::authenticate::{ClusterRules, Granted};
 use crate::authority::{Authority, Overview};
 use crate::callers::{ClusterLink, ClusterLinks};
 use crate::config::{CallersConfig, ClusterConfig};
@@ -144,6 +144,7 @@ impl Parts {
             view: Some(view),
             live: Some(shared.clone()),
             reviews: Some(shared),
+            granted: None,
             documents: Some(IssuerDocuments::new(client.clone())),
         };
         self.links.insert(id.clone(), link);
@@ -152,7 +153,12 @@ impl Parts {
     fn watch_mesh(&mut self, home: &Home, own: &ClusterRules, around: &Surroundings<'_>) {
         let metrics = around.metrics.kubernetes();
         self.mesh = home.config.mesh_config.clone().map(|place| {
+            let granted = Granted::own(own.trust_domain.clone());
+            if let Some(link) = self.links.get_mut(&own.id).filter(|_| place.follow.is_some()) {
+                link.granted = Some(granted.clone());
+            }
             let told = Told {
+                granted,
                 health: around.health.part("mesh config"),
                 metrics: metrics.mesh(),
                 watch: metrics.watch(&own.id, "mesh config"),

@@ -12,6 +12,7 @@ type Value = Gauge<i64, AtomicI64>;
 pub(crate) struct MeshMetrics {
     broken: Value,
     differs: Value,
+    followed: Value,
 }
 
 impl MeshMetrics {
@@ -26,10 +27,16 @@ impl MeshMetrics {
             "1 while the mesh config's trust domain is another than our own",
             self.differs.clone(),
         );
+        registry.register(
+            "signet_ca_mesh_config_followed",
+            "1 while identities are granted in the mesh config's trust domain and not in our own",
+            self.followed.clone(),
+        );
     }
 
-    /// Whether it could be read, and whether it names another trust domain.
-    pub(crate) fn told(&self, is_good: bool, differs: bool) {
+    /// Whether it could be read, whether it names another trust domain, and whether that is followed.
+    pub(crate) fn told(&self, is_good: bool, differs: bool, followed: bool) {
+        self.followed.set(i64::from(followed));
         self.broken.set(i64::from(!is_good));
         self.differs.set(i64::from(differs));
     }

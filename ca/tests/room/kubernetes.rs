@@ -276,6 +276,56 @@ async fn a_mesh_config_that_names_another_trust_domain_is_told_and_changes_no_id
 }
 
 #[tokio::test]
+async fn identities_follow_the_mesh_where_that_is_wanted_and_our_own_name_is_its_alias() {
+    let cluster = cluster().await;
+    let config = config_map("istio-system", "istio", "mesh", "trustDomain: cluster.local\n");
+    cluster.objects().create(&config);
+    let west = "[{ id = 'west', mode = 'off', trust_domain = 'west.example' }]";
+    let lab = setup(&cluster).with("istiod.follow_trust_domain", "true").with("clusters", west).start().await;
+    lab.wait_ready().await;
+    let granted = async |domain: &str, is_told: bool| {
+        eventually(&format!("identities are in {domain}"), async || {
+            let chain = ask(&lab, &token(&cluster)).await.unwrap();
+            let is_told = lab.get("/healthz/ready").await.1.contains("mesh config: ") == is_told;
+            certificates(&chain[0])[0].uris() == [format!("spiffe://{domain}/ns/shop/sa/web")] && is_told
+        })
+        .await;
+        assert_eq!(lab.metric("signet_ca_mesh_config_followed").await, i64::from(domain != "cluster.local"));
+    };
+    let edit = |text: &str| {
+        cluster.objects().edit("configmaps", "istio-system", "istio", |map| map["data"]["mesh"] = text.into());
+    };
+    granted("cluster.local", false).await;
+    edit("trustDomain: example.org\ntrustDomainAliases: [cluster.local]\n");
+    granted("example.org", false).await;
+    edit("trustDomain: [broken");
+    granted("example.org", true).await;
+    // Nobody knows it by our own name, so nothing is taken silently.
+    edit("trustDomain: example.com\ntrustDomainAliases: [example.org]\n");
+    granted("cluster.local", true).await;
+    edit("trustDomain: west.example\ntrustDomainAliases: [cluster.local]\n");
+    granted("cluster.local", true).await;
+    assert!(lab.get("/healthz/ready").await.1.contains("`west.example`, for which others speak"));
+    edit("trustDomain: example.org\ntrustDomainAliases: [cluster.local]\n");
+    granted("example.org", false).await;
+    cluster.objects().delete("configmaps", "istio-system", "istio");
+    granted("cluster.local", false).await;
+    lab.stop().await;
+}
+
+#[test]
+fn tokens_and_bundles_of_one_trust_domain_follow_no_mesh() {
+    let follows = || Setup::new().with("istiod.follow_trust_domain", "true");
+    let told = |setup: Setup| setup.config().unwrap_err().to_string();
+    let in_cluster = || follows().with("kubernetes.server", "'http://127.0.0.1:1'");
+    assert!(in_cluster().config().is_ok());
+    assert!(told(follows()).contains("needs an API server"));
+    assert!(told(in_cluster().with("jwt.enabled", "true")).contains("goes with neither `jwt.enabled`"));
+    assert!(told(in_cluster().with("federation.listen", "'127.0.0.1:0'")).contains("goes with neither `jwt.enabled`"));
+    assert!(told(in_cluster().with("istiod.mesh_config", "'none'")).contains("needs `istiod.mesh_config`"));
+}
+
+#[tokio::test]
 async fn two_replicas_publish_as_one() {
     let cluster = cluster().await;
     let first = setup(&cluster).start().await;

@@ -1,8 +1,8 @@
 //! What Istio's mesh config says of trust domains, and how that goes with the own one.
 //!
-//! Pure. The own setting rules: keys, tokens and bundles are made for it, and identities that suddenly bear another name
-//! are refused by whoever does not know it. So a mesh config is compared and told, never obeyed. What it says of aliases
-//! decides how bad a difference is.
+//! Pure. The own setting is the anchor: keys, tokens and bundles are made for it, and identities that suddenly bear
+//! another name are refused by whoever does not know it. What a mesh config says of aliases decides how bad a difference
+//! is, and whether it can be followed.
 
 use std::fmt;
 
@@ -116,6 +116,11 @@ pub(super) enum Verdict {
         /// The mesh's trust domain.
         theirs: TrustDomain,
     },
+    /// It names another that others speak for.
+    Reserved {
+        /// That trust domain.
+        theirs: TrustDomain,
+    },
     /// It names another, and proxies that follow it refuse what is issued here.
     Foreign {
         /// The mesh's trust domain.
@@ -131,6 +136,10 @@ impl fmt::Display for Verdict {
                 f,
                 "the mesh config's trust domain is `{theirs}` and not `trust_domain`, which it has as an alias: what is \
                  issued here is accepted"
+            ),
+            Self::Reserved { theirs } => write!(
+                f,
+                "the mesh config's trust domain is `{theirs}`, for which others speak by these settings: it is not taken"
             ),
             Self::Foreign { theirs } => write!(
                 f,

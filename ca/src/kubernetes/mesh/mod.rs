@@ -1,11 +1,12 @@
 //! Istio's mesh config (ConfigMap `istio`, key `mesh`), watched for what it says of trust domains.
 //!
 //! Told by readiness, metrics and the log; issuing goes on whatever it says. One that cannot be read leaves what the
-//! last good one said.
+//! last good one said. Where the operator wants it, identities are granted in the mesh's trust domain while that has ours
+//! as an alias, so that no proxy refuses either.
 
 mod config;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 
 use serde::Deserialize;
@@ -14,6 +15,7 @@ use signet_runtime::{Clock, HealthHandle, Shutdown};
 
 use super::api::{ApiClient, Collection};
 use super::watching::{Follower, Pace, Watched};
+use crate::authenticate::Granted;
 use crate::metrics::{MeshMetrics, WatchMetrics};
 use config::{MeshConfig, Verdict};
 
@@ -29,6 +31,9 @@ pub struct MeshConfigPlace {
     pub namespace: String,
     /// The ConfigMap's name.
     pub name: String,
+    /// Where identities are granted in its trust domain if that has ours as an alias: trust domains that others speak
+    /// for, which are never taken.
+    pub follow: Option<BTreeSet<TrustDomain>>,
 }
 
 /// What of the ConfigMap is read.
@@ -57,6 +62,8 @@ impl MeshWatch {
 
 /// Whom the watch tells.
 pub(super) struct Told {
+    /// Where identities are granted.
+    pub(super) granted: Granted,
     pub(super) health: HealthHandle,
     pub(super) metrics: MeshMetrics,
     pub(super) watch: WatchMetrics,
@@ -71,11 +78,11 @@ pub(super) fn watch(
     pace: Pace,
     told: Told,
 ) -> MeshWatch {
-    let Told { health, metrics, watch } = told;
+    let Told { granted, health, metrics, watch } = told;
     // Without an answer nothing is known to be wrong; that there is none is told by the watch.
     health.ready();
     let selector = format!("metadata.name={}", place.name);
-    let mesh = Mesh { place, selector, own, health, metrics, good: None, remark: None, is_there: false };
+    let mesh = Mesh { place, selector, own, granted, health, metrics, good: None, remark: None, is_there: false };
     MeshWatch(Follower::new(client.clone(), mesh, clock.clone(), pace, watch))
 }
 
@@ -84,6 +91,7 @@ pub(super) struct Mesh {
     place: MeshConfigPlace,
     selector: String,
     own: TrustDomain,
+    granted: Granted,
     health: HealthHandle,
     metrics: MeshMetrics,
     /// The last one that could be read.
@@ -108,15 +116,40 @@ impl Mesh {
                 None
             }
         };
-        let verdict = self.good.as_ref().map_or(Verdict::Agrees, |good| good.against(&self.own));
-        self.metrics.told(broken.is_none(), verdict != Verdict::Agrees);
-        let differs = (verdict != Verdict::Agrees).then(|| verdict.to_string());
+        let verdict = self.verdict();
+        let followed = self.follow(&verdict);
+        self.metrics.told(broken.is_none(), verdict != Verdict::Agrees, followed);
+        let differs = (verdict != Verdict::Agrees && !followed).then(|| verdict.to_string());
         let broken = broken.map(|error| {
-            let MeshConfigPlace { namespace, name } = &self.place;
+            let MeshConfigPlace { namespace, name, .. } = &self.place;
             format!("the mesh config {namespace}/{name} is not used, what it said before stays: {error}")
         });
         let remark = [broken, differs].into_iter().flatten().collect::<Vec<_>>().join("; ");
         self.tell((!remark.is_empty()).then_some(remark), &verdict);
+    }
+
+    fn verdict(&self) -> Verdict {
+        let reserved = self.place.follow.as_ref();
+        match self.good.as_ref().map_or(Verdict::Agrees, |good| good.against(&self.own)) {
+            Verdict::Aliased { theirs } if reserved.is_some_and(|reserved| reserved.contains(&theirs)) => {
+                Verdict::Reserved { theirs }
+            }
+            verdict => verdict,
+        }
+    }
+
+    /// Grants identities where the mesh has them, if that is wanted and safe; whether it is another trust domain.
+    fn follow(&self, verdict: &Verdict) -> bool {
+        let theirs = match verdict {
+            Verdict::Aliased { theirs } if self.place.follow.is_some() => Some(theirs.clone()),
+            _ => None,
+        };
+        let is_other = theirs.is_some();
+        if self.granted.follow(theirs) {
+            let trust_domain = self.granted.current();
+            tracing::warn!(%trust_domain, own = %self.own, "identities are granted in this trust domain from now on");
+        }
+        is_other
     }
 
     fn tell(&mut self, remark: Option<String>, verdict: &Verdict) {
@@ -128,7 +161,7 @@ impl Mesh {
             return;
         }
         match &remark {
-            Some(remark) if matches!(verdict, Verdict::Foreign { .. }) => {
+            Some(remark) if matches!(verdict, Verdict::Foreign { .. } | Verdict::Reserved { .. }) => {
                 tracing::error!(remark, trust_domain = %self.own, "trust domain is not the mesh's, it stays as it is");
             }
             Some(remark) => {
