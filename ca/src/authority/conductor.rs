@@ -6,12 +6,10 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 use signet_identity::bundle::BUNDLE_PEM_MAX_BYTES;
 use signet_identity::{Certificate, Lifetime, Timestamp, TrustBundle, TrustDomain};
-use signet_runtime::tasks::chain;
 
 use super::import::PluggedIn;
 use super::plugged_in::Directory;
@@ -48,9 +46,9 @@ pub(crate) struct Conductor {
     pub(super) rotation: Rotation,
     pub(super) leads: bool,
     /// What signs, and as which generation.
-    signing: Option<(u64, Arc<Signing>)>,
+    pub(super) signing: Option<(u64, Arc<Signing>)>,
     /// What requests are given, once there is something.
-    authority: Option<Arc<Authority>>,
+    pub(super) authority: Option<Arc<Authority>>,
     /// Whether everything that was written down is also published and in use.
     is_effective: bool,
 }
@@ -78,50 +76,6 @@ impl Conductor {
         }
     }
 
-    /// Looks until something signs, waiting for a process that makes the first root in the same place, and for a place
-    /// that is away.
-    pub(crate) fn start(&mut self, now: Timestamp) -> Result<Arc<Authority>, AuthorityError> {
-        let patience = self.store.patience();
-        let mut waited = Duration::ZERO;
-        loop {
-            let error = match self.begin(now) {
-                Ok(Some(authority)) => return Ok(authority),
-                Ok(None) => StateError::Busy { place: self.store.place(1) }.into(),
-                Err(error) if error.is_passing() => error,
-                Err(error) => return Err(error),
-            };
-            if waited >= patience.deadline {
-                return Err(error);
-            }
-            if waited.is_zero() {
-                tracing::info!(error = chain(&error), "authority is waited for");
-            }
-            thread::sleep(patience.poll);
-            waited += patience.poll;
-        }
-    }
-
-    /// One attempt to start; `None` while another process has not made what is needed.
-    fn begin(&mut self, now: Timestamp) -> Result<Option<Arc<Authority>>, AuthorityError> {
-        if !self.take_lead()? && self.load()?.is_none_or(|rotation| rotation.active().is_none()) {
-            return Ok(None);
-        }
-        if self.leads {
-            if self.rotation.generations().is_empty() && self.store.has_published() {
-                // A root that was published before anything was written down comes first, and keeps its key.
-                self.make(Why::Found, now)?;
-            }
-            self.import_first(now)??;
-        }
-        self.look(now, Duration::ZERO, Watching::default())?;
-        match (&self.authority, self.rotation.active()) {
-            (Some(authority), _) => Ok(Some(authority.clone())),
-            // Tried once more for the reason.
-            (None, Some(active)) => Err(self.signing_of(active, now).err().unwrap_or(StateError::NoSigner).into()),
-            (None, None) => Err(StateError::NoSigner.into()),
-        }
-    }
-
     /// What requests are given.
     pub(crate) fn authority(&self) -> Option<&Arc<Authority>> {
         self.authority.as_ref()
@@ -130,13 +84,19 @@ impl Conductor {
     /// Does everything that is due. `served` is how much time has passed since the look before,
     /// by a clock that cannot be set.
     pub(crate) fn look(&mut self, now: Timestamp, served: Duration, watching: Watching) -> Result<(), StateError> {
-        if !self.take_lead()? {
-            return self.follow(now);
+        match self.take_lead() {
+            Ok(true) => {}
+            Ok(false) => return self.follow(now),
+            Err(error) => {
+                self.stop_if_unheard(now);
+                return Err(error);
+            }
         }
         if !self.is_effective {
             self.take_effect(now)?;
         }
-        self.import_changes(now)?;
+        // What waits in a directory holds up nothing else.
+        let imported = self.import_changes(now);
         let mut moment = Moment { now, served, watching, can_make: self.can_make() };
         for _ in 0..STEPS_MAX {
             let Ok(step) = self.rotation.step(Event::Look, &self.policy, &moment) else { break };
@@ -153,7 +113,7 @@ impl Conductor {
                 }
             }
         }
-        Ok(())
+        imported
     }
 
     /// Does what an operator wants, and what follows from it.
@@ -185,11 +145,15 @@ impl Conductor {
     }
 
     /// Whether this process writes. One that begins to, or that was written past, goes on from what is written down.
-    fn take_lead(&mut self) -> Result<bool, StateError> {
-        let leads = self.store.leads()?;
+    pub(super) fn take_lead(&mut self) -> Result<bool, StateError> {
+        let leads = self.store.leads();
+        if !matches!(leads, Ok(true)) {
+            self.stand_back();
+        }
+        let leads = leads?;
         if leads && (self.store.has_changed() || !self.leads) {
             // Until it was read, nothing is written over it.
-            self.leads = false;
+            self.stand_back();
             let kept = self.load()?;
             self.rotation = kept.unwrap_or_else(|| Rotation::new(self.store.numbered_from()));
             self.is_effective = false;
@@ -198,8 +162,26 @@ impl Conductor {
         Ok(leads)
     }
 
+    /// Another process may go on from here: what is in use is not the latest for certain.
+    fn stand_back(&mut self) {
+        self.leads = false;
+        if let Some(authority) = self.authority.as_mut().filter(|of| self.store.is_shared() && !of.is_followed()) {
+            *authority = Arc::new(authority.followed());
+            self.is_effective = false;
+        }
+    }
+
+    /// Signs nothing more once nothing was heard for longer than it may go on so: what is in use may have been revoked.
+    fn stop_if_unheard(&mut self, now: Timestamp) {
+        let Some(authority) = self.authority.as_mut().filter(|of| of.usable().not_after() > now) else { return };
+        if self.store.silence() > self.policy.away {
+            *authority = Arc::new(authority.ending(now));
+            self.is_effective = false;
+        }
+    }
+
     /// What is written down, if it is not older than what is in use.
-    fn load(&self) -> Result<Option<Rotation>, StateError> {
+    pub(super) fn load(&self) -> Result<Option<Rotation>, StateError> {
         let known = &self.rotation;
         let Some(found) = self.store.load()? else {
             let path = self.store.place(known.active().map_or(1, |active| active.id));
@@ -226,19 +208,25 @@ impl Conductor {
 
     /// Makes a root of our own, unless the one that is to come next is there already: a process that was killed before
     /// it could write that down, or an earlier version of this program, left it.
-    fn make(&mut self, why: Why, now: Timestamp) -> Result<(), StateError> {
+    pub(super) fn make(&mut self, why: Why, now: Timestamp) -> Result<(), StateError> {
         let (id, is_first) = (self.rotation.next_id(), self.rotation.generations().is_empty());
         let found = self.store.unwritten(id)?;
         let is_found = found.is_some();
         let material = match (found, self.own_roots) {
             (Some(found), _) => found,
-            (None, Some(own)) => make_root(&self.trust_domain, own, now)?,
+            (None, Some(own)) => {
+                if is_first {
+                    self.store.check_first(None)?;
+                }
+                make_root(&self.trust_domain, own, now)?
+            }
             (None, None) => return Err(StateError::NoSigner),
         };
         let usable = material.certificate.lifetime();
-        let roots = TrustBundle::new(self.trust_domain.clone(), vec![material.certificate.clone()])
+        let roots = TrustBundle::from_pem(self.trust_domain.clone(), material.roots_pem.as_bytes())
             .map_err(|error| self.unfit(id, error.into()))?;
         let mut offer = material.offer(&roots, usable, Origin::SelfSigned);
+        offer.anchors = BTreeSet::from([root_id(&material.certificate)]);
         if !is_found {
             // One that cannot sign must not be kept, or it would be found again and again.
             Signing::new(&material, None, &self.trust_domain, now).map_err(|error| self.unfit(id, error))?;
@@ -295,8 +283,7 @@ impl Conductor {
             self.store.publish(&self.rotation, &pem)?;
         }
         self.use_it(now)?;
-        self.store.sweep(&self.rotation);
-        self.is_effective = true;
+        self.is_effective = self.store.sweep(&self.rotation);
         Ok(())
     }
 
@@ -312,7 +299,9 @@ impl Conductor {
         let signing = self.signing_of(active, now)?;
         let published = self.published(id)?;
         self.signing = Some((id, signing.clone()));
-        self.authority = Some(Arc::new(Authority::new(id, signing, published, horizon)));
+        let authority = Authority::new(id, signing, published, horizon);
+        let is_followed = self.store.is_shared() && !self.leads;
+        self.authority = Some(Arc::new(if is_followed { authority.followed() } else { authority }));
         Ok(())
     }
 
@@ -331,7 +320,7 @@ impl Conductor {
     }
 
     /// The signing part of a generation, tried out when it is first wanted.
-    fn signing_of(&self, generation: &Generation, now: Timestamp) -> Result<Arc<Signing>, StateError> {
+    pub(super) fn signing_of(&self, generation: &Generation, now: Timestamp) -> Result<Arc<Signing>, StateError> {
         let id = generation.id;
         if let Some((_, signing)) = self.signing.as_ref().filter(|(of, _)| *of == id) {
             return Ok(signing.clone());

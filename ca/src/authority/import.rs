@@ -179,6 +179,9 @@ impl Conductor {
             }
         };
         let id = self.rotation.next_id();
+        if self.rotation.generations().is_empty() {
+            self.store.check_first(Some(material))?;
+        }
         if step.next.next_id() > id {
             self.store.keep(id, material.try_clone()?)?;
         }

@@ -17,6 +17,7 @@ mod secret_store;
 mod self_signed;
 mod signing;
 mod signing_key;
+mod start;
 mod state_dir;
 mod store;
 mod verbs;
@@ -101,6 +102,7 @@ pub struct Authority {
     signing: Arc<Signing>,
     published: Arc<Published>,
     usable: Lifetime,
+    is_followed: bool,
 }
 
 impl Authority {
@@ -124,7 +126,24 @@ impl Authority {
         let usable = signing.usable;
         let (first, last) = (usable.not_before(), usable.not_after().min(horizon));
         let cut = Lifetime::new(first, last.max(first)).unwrap_or(usable);
-        Self { generation, signing, published, usable: cut }
+        Self { generation, signing, published, usable: cut, is_followed: false }
+    }
+
+    /// The same, known from another process that may have gone on meanwhile.
+    pub(crate) fn followed(&self) -> Self {
+        Self { is_followed: true, ..self.clone() }
+    }
+
+    /// The same, which signs nothing that lives beyond `end`.
+    pub(crate) fn ending(&self, end: Timestamp) -> Self {
+        let (signing, published) = (self.signing.clone(), self.published.clone());
+        Self { is_followed: self.is_followed, ..Self::new(self.generation, signing, published, end) }
+    }
+
+    /// Whether it is known from another process that may have gone on meanwhile, and so must not be published as the
+    /// latest that there is.
+    pub(crate) fn is_followed(&self) -> bool {
+        self.is_followed
     }
 
     /// The same with another bundle.

@@ -36,8 +36,9 @@ const JOURNAL: &str = "signet-state.json";
 const MATERIAL: (&str, &str) = ("signet-authority-", ".pem");
 
 /// How long a start waits for the API server, for a lease of a leader that was killed, and for a leader that makes the
-/// first root; and how often it looks.
-pub(crate) const PATIENCE: Patience = Patience { deadline: Duration::from_secs(60), poll: Duration::from_millis(250) };
+/// first root; and how often it looks. With one request after it, the reason is told before a startup probe of a minute
+/// ends the process.
+pub(crate) const PATIENCE: Patience = Patience { deadline: Duration::from_secs(45), poll: Duration::from_millis(250) };
 
 /// A Secret with generations.
 pub(crate) struct SecretStore {
@@ -46,6 +47,8 @@ pub(crate) struct SecretStore {
     /// The bundle before the first.
     numbered_from: u64,
     patience: Patience,
+    /// Whether keys that are over could not be removed.
+    is_sweep_due: bool,
 }
 
 impl SecretStore {
@@ -58,7 +61,7 @@ impl SecretStore {
         patience: Patience,
     ) -> Self {
         let numbered_from = u64::try_from(now.unix_secs()).unwrap_or(0);
-        Self { share: Share::new(object), trust_domain, numbered_from, patience }
+        Self { share: Share::new(object), trust_domain, numbered_from, patience, is_sweep_due: false }
     }
 
     fn entry_of(id: u64) -> String {
@@ -74,7 +77,7 @@ impl SecretStore {
         Material::from_pem(text, roots_pem).map(Some).map_err(|error| StateError::of_material(place, error))
     }
 
-    /// The self-signed root under Istio's keys.
+    /// The self-signed root under Istio's keys, with every other root that is published there.
     fn istios(&self) -> Result<Option<Material>, StateError> {
         let (key, certificate) = (self.share.entry(ISTIO_KEY), self.share.entry(ISTIO_CERTIFICATE));
         if key.is_none() && certificate.is_none() {
@@ -86,15 +89,34 @@ impl SecretStore {
             let (keys, certificates) = (usize::from(key.is_some()), certificates.len());
             return Err(StateError::Incomplete { path: self.share.place(), keys, certificates });
         };
+        let is_own_issuer = certificate.authority_key_id().is_none_or(|id| certificate.subject_key_id() == Some(id));
+        if !certificate.is_self_issued() || !is_own_issuer {
+            return Err(StateError::NotRoot { place: self.share.place_of(ISTIO_CERTIFICATE) });
+        }
         let key = PrivateKey::from_pem(key).map_err(|error| unusable(ISTIO_KEY, MaterialError::Key(error)))?;
-        let roots_pem = certificate.to_pem();
+        // After a rotation by Istio, the file of roots still holds the root before.
+        let others = self.certificates(ISTIO_ROOTS)?;
+        let others = others.iter().filter(|root| *root != certificate);
+        let roots_pem = std::iter::once(certificate).chain(others).map(Certificate::to_pem).collect();
         Ok(Some(Material { key: Key::Held(key), certificate: certificate.clone(), middle: Vec::new(), roots_pem }))
     }
 
     fn istio_certificates(&self) -> Result<Vec<Certificate>, StateError> {
-        let Some(text) = self.share.entry(ISTIO_CERTIFICATE) else { return Ok(Vec::new()) };
+        self.certificates(ISTIO_CERTIFICATE)
+    }
+
+    /// The certificates in an entry; none where there is nothing.
+    fn certificates(&self, name: &str) -> Result<Vec<Certificate>, StateError> {
+        let Some(text) = self.share.entry(name).filter(|text| !text.trim_ascii().is_empty()) else {
+            return Ok(Vec::new());
+        };
         Certificate::list_from_pem(text, BUNDLE_PEM_MAX_BYTES)
-            .map_err(|source| StateError::Certificate { path: self.share.place_of(ISTIO_CERTIFICATE), source })
+            .map_err(|source| StateError::Certificate { path: self.share.place_of(name), source })
+    }
+
+    /// Whether something stands under Istio's keys.
+    fn has_istios(&self) -> bool {
+        [ISTIO_CERTIFICATE, ISTIO_KEY].iter().any(|name| self.share.entry(name).is_some())
     }
 
     /// Whether Istio's keys hold what `material` is made of.
@@ -108,8 +130,7 @@ impl SecretStore {
     fn check(&self, rotation: &Rotation) -> Result<(), StateError> {
         let live = rotation.generations().iter().filter(|found| !found.phase.is_over());
         let materials: Vec<Material> = live.map(|found| self.material(found)).collect::<Result<_, _>>()?;
-        let is_there = [ISTIO_CERTIFICATE, ISTIO_KEY].iter().any(|name| self.share.entry(name).is_some());
-        if is_there && !materials.is_empty() && !materials.iter().any(|material| self.is_istios(material)) {
+        if self.has_istios() && !materials.is_empty() && !materials.iter().any(|material| self.is_istios(material)) {
             return Err(StateError::Exchanged { path: self.share.place_of(ISTIO_CERTIFICATE) });
         }
         Ok(())
@@ -151,13 +172,11 @@ impl Store for SecretStore {
         let Some(text) = self.share.entry(JOURNAL) else {
             let mut kept = self.share.names().filter(|name| name.starts_with(MATERIAL.0)).peekable();
             let is_kept = kept.peek().is_some();
-            // The first one is kept before anything is written down.
-            return if kept.any(|name| name != Self::entry_of(1)) {
+            // The first one is kept before anything is written down, and Istio's keys are written after it.
+            return if kept.any(|name| name != Self::entry_of(1)) || is_kept && self.has_istios() {
                 Err(StateError::JournalLost { path })
-            } else if is_kept || self.istios()?.is_some() {
-                Ok(None)
             } else {
-                Ok(self.share.check_never_was().map(|()| None)?)
+                Ok(None)
             };
         };
         match journal::read(text, &self.trust_domain) {
@@ -204,6 +223,19 @@ impl Store for SecretStore {
         if is_whole { Ok(material) } else { Err(StateError::Exchanged { path }) }
     }
 
+    fn check_first(&self, plugged_in: Option<&Material>) -> Result<(), StateError> {
+        if self.has_istios() && !plugged_in.is_some_and(|material| self.is_istios(material)) {
+            return Err(StateError::AnotherAuthority { place: self.share.place_of(ISTIO_KEY) });
+        }
+        let list = |text: &str| Certificate::list_from_pem(text.as_bytes(), BUNDLE_PEM_MAX_BYTES).unwrap_or_default();
+        let ours = plugged_in.map(|material| list(&material.roots_pem)).unwrap_or_default();
+        let agrees = |published: &str| {
+            let published = list(published);
+            !published.is_empty() && published.iter().all(|root| ours.contains(root))
+        };
+        Ok(self.share.check_never_was(agrees)?)
+    }
+
     fn unwritten(&self, id: u64) -> Result<Option<Material>, StateError> {
         let found = match self.own(id, None)? {
             None if self.share.entry(JOURNAL).is_none() => self.istios()?,
@@ -228,7 +260,7 @@ impl Store for SecretStore {
     }
 
     /// Removes keys of generations that are over. One that no journal ever named may be from a later backup, and stays.
-    fn sweep(&mut self, rotation: &Rotation) {
+    fn sweep(&mut self, rotation: &Rotation) -> bool {
         let (before, after) = MATERIAL;
         let id_of = |name: &str| name.strip_prefix(before)?.strip_suffix(after)?.parse::<u64>().ok();
         let is_over = |id: u64| {
@@ -237,12 +269,16 @@ impl Store for SecretStore {
         };
         let over = self.share.names().filter(|name| id_of(name).is_some_and(is_over));
         let changes: Changes = over.map(|name| (name.to_owned(), None)).collect();
-        if changes.is_empty() {
-            return;
+        let swept = if changes.is_empty() { Ok(()) } else { self.share.change(changes) };
+        match &swept {
+            Err(error) if !self.is_sweep_due => {
+                tracing::warn!(error = chain(&error), "keys that are over stay for now");
+            }
+            Err(error) => tracing::debug!(error = chain(&error), "keys that are over still stay"),
+            Ok(()) => {}
         }
-        if let Err(error) = self.share.change(changes) {
-            tracing::warn!(error = chain(&error), "keys that are not needed any more stay");
-        }
+        self.is_sweep_due = swept.is_err();
+        !self.is_sweep_due
     }
 
     fn place(&self, id: u64) -> PathBuf {
@@ -251,6 +287,14 @@ impl Store for SecretStore {
 
     fn numbered_from(&self) -> u64 {
         self.numbered_from
+    }
+
+    fn is_shared(&self) -> bool {
+        true
+    }
+
+    fn silence(&self) -> Duration {
+        self.share.silence()
     }
 
     fn patience(&self) -> Patience {

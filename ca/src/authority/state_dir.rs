@@ -165,7 +165,7 @@ impl Store for StateDir {
 
     /// Removes keys that nobody needs: of generations that are over, and what a process left that was killed while
     /// writing. A file that no journal ever named is not ours to remove: it may be from a later backup.
-    fn sweep(&mut self, rotation: &Rotation) {
+    fn sweep(&mut self, rotation: &Rotation) -> bool {
         let is_over = |id: u64| {
             let found = rotation.get(id);
             id < rotation.next_id() && found.is_none_or(|generation| generation.phase.is_over())
@@ -182,6 +182,7 @@ impl Store for StateDir {
                 }
             }
         }
+        true
     }
 
     fn has_published(&self) -> bool {

@@ -138,6 +138,23 @@ pub enum StateError {
         /// Why not.
         source: Refusal,
     },
+    /// A key that nobody wrote down stands where the first generation's would be written.
+    #[error(
+        "`{place}` holds another authority than what is plugged in, and perhaps the only copy of its key: keep the state \
+         elsewhere, or start once without what is plugged in, so that it is followed step by step"
+    )]
+    AnotherAuthority {
+        /// Where it stands.
+        place: PathBuf,
+    },
+    /// A certificate stands where a root should be and is none.
+    #[error(
+        "`{place}` is an intermediate, whose roots are not known: plug it in with its roots, and keep the state elsewhere"
+    )]
+    NotRoot {
+        /// Where it stands.
+        place: PathBuf,
+    },
     /// No generation signs, and none can be made.
     #[error("no generation of the authority can sign")]
     NoSigner,
@@ -198,14 +215,20 @@ pub(crate) trait Store: Send {
     /// What a generation is made of.
     fn material(&self, generation: &Generation) -> Result<Material, StateError>;
 
+    /// That a first generation may be made, or be `plugged_in`: nothing says that there is one already.
+    fn check_first(&self, _plugged_in: Option<&Material>) -> Result<(), StateError> {
+        Ok(())
+    }
+
     /// A root of our own that was kept as generation `id` and never written down, if there is one.
     fn unwritten(&self, id: u64) -> Result<Option<Material>, StateError>;
 
     /// Puts the published roots where everyone can read them, if something else is there.
     fn publish(&mut self, rotation: &Rotation, roots_pem: &str) -> Result<(), StateError>;
 
-    /// Removes what `rotation` does not need any more. What cannot be removed is told and stays.
-    fn sweep(&mut self, rotation: &Rotation);
+    /// Removes what `rotation` does not need any more, and gives whether nothing of it is left to try again. What cannot be removed
+    /// is told and stays.
+    fn sweep(&mut self, rotation: &Rotation) -> bool;
 
     /// Names the place of generation `id` in messages.
     fn place(&self, id: u64) -> PathBuf;
@@ -223,6 +246,16 @@ pub(crate) trait Store: Send {
     /// The number of the bundle before the first.
     fn numbered_from(&self) -> u64 {
         0
+    }
+
+    /// Whether processes that do not write know it from afar, and late.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    /// How long nothing was heard of what is kept.
+    fn silence(&self) -> Duration {
+        Duration::ZERO
     }
 
     /// How long a start waits.
@@ -277,8 +310,9 @@ impl Store for Memory {
         Ok(())
     }
 
-    fn sweep(&mut self, rotation: &Rotation) {
+    fn sweep(&mut self, rotation: &Rotation) -> bool {
         self.materials.retain(|id, _| rotation.get(*id).is_some_and(|found| !found.phase.is_over()));
+        true
     }
 
     fn place(&self, id: u64) -> PathBuf {

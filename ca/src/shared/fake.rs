@@ -11,6 +11,8 @@ const PLACE: &str = "secret istio-system/shared";
 #[derive(Default)]
 pub(crate) struct Fake {
     state: Mutex<(u64, Option<Snapshot>)>,
+    /// What stands where roots are published.
+    pub(crate) witness: Mutex<Option<String>>,
 }
 
 /// What becomes of a write.
@@ -23,6 +25,8 @@ pub(crate) enum Fate {
     After,
     /// It is done, and the answer is lost.
     Unheard,
+    /// It is not done, and that is told.
+    Refused,
 }
 
 /// One replica's access to it.
@@ -31,6 +35,12 @@ pub(crate) struct Seat {
     pub(crate) leads: AtomicBool,
     /// Whether the replica hears of changes without asking.
     pub(crate) hears: AtomicBool,
+    /// What it hears instead of what is so, where that comes late.
+    pub(crate) late: Mutex<Option<Seen>>,
+    /// For how long it has heard nothing.
+    pub(crate) silence: Mutex<Duration>,
+    /// Whether it may ask.
+    pub(crate) can_read: AtomicBool,
     pub(crate) is_dead: AtomicBool,
     /// Asked before each write.
     before_write: Mutex<Box<dyn FnMut() -> Fate + Send>>,
@@ -47,8 +57,16 @@ impl Fake {
     }
 
     pub(crate) fn seat_with(self: &Arc<Self>, before_write: impl FnMut() -> Fate + Send + 'static) -> Arc<Seat> {
-        let (leads, hears, is_dead) = (AtomicBool::new(true), AtomicBool::new(true), AtomicBool::new(false));
-        Arc::new(Seat { fake: self.clone(), leads, hears, is_dead, before_write: Mutex::new(Box::new(before_write)) })
+        Arc::new(Seat {
+            fake: self.clone(),
+            leads: AtomicBool::new(true),
+            hears: AtomicBool::new(true),
+            late: Mutex::default(),
+            silence: Mutex::default(),
+            can_read: AtomicBool::new(true),
+            is_dead: AtomicBool::new(false),
+            before_write: Mutex::new(Box::new(before_write)),
+        })
     }
 
     pub(crate) fn snapshot(&self) -> Option<Snapshot> {
@@ -77,7 +95,7 @@ impl Seat {
         }
         let fate = (self.before_write.lock().unwrap_or_else(PoisonError::into_inner))();
         self.is_dead.store(matches!(fate, Fate::Before | Fate::After), Ordering::Relaxed);
-        if fate == Fate::Before {
+        if matches!(fate, Fate::Before | Fate::Refused) {
             return Err(away());
         }
         let entries = write(&self.fake.lock().1)?;
@@ -94,7 +112,14 @@ impl SharedObject for Seat {
         self.leads.load(Ordering::Relaxed)
     }
 
+    fn silence(&self) -> Duration {
+        *self.silence.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn seen(&self) -> Seen {
+        if let Some(late) = self.late.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+            return late;
+        }
         match self.fake.snapshot() {
             _ if !self.hears.load(Ordering::Relaxed) => Seen::Unheard,
             Some(snapshot) => Seen::There(Arc::new(snapshot)),
@@ -103,7 +128,11 @@ impl SharedObject for Seat {
     }
 
     fn read(&self) -> Result<Option<Snapshot>, SharedError> {
-        if self.is_dead.load(Ordering::Relaxed) { Err(away()) } else { Ok(self.fake.snapshot()) }
+        if self.is_dead.load(Ordering::Relaxed) || !self.can_read.load(Ordering::Relaxed) {
+            return Err(away());
+        }
+        *self.silence.lock().unwrap_or_else(PoisonError::into_inner) = Duration::ZERO;
+        Ok(self.fake.snapshot())
     }
 
     fn create(&self, entries: &Entries) -> Result<Snapshot, SharedError> {
@@ -129,8 +158,9 @@ impl SharedObject for Seat {
         })
     }
 
-    fn witness(&self) -> Result<Option<String>, SharedError> {
-        Ok(None)
+    fn witness(&self) -> Result<Option<Witness>, SharedError> {
+        let text = self.fake.witness.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Ok(text.map(|text| Witness { name: "configmap istio-system/roots".to_owned(), text }))
     }
 
     fn place(&self) -> String {

@@ -13,6 +13,7 @@ pub(crate) use share::Share;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Notify;
 use zeroize::Zeroizing;
@@ -49,6 +50,15 @@ pub(crate) enum Seen {
     /// It is not there.
     Absent,
     There(Arc<Snapshot>),
+}
+
+/// What says that the object existed before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Witness {
+    /// Names it in messages.
+    pub(crate) name: String,
+    /// What it holds.
+    pub(crate) text: String,
 }
 
 /// Why the object is not as it should be.
@@ -89,7 +99,10 @@ pub enum SharedError {
         bytes: usize,
     },
     /// Something says that it was there before.
-    #[error("`{witness}` holds roots but `{place}` holds no key: restore it, or delete the former to begin anew")]
+    #[error(
+        "`{witness}` holds roots but `{place}` holds no key: restore it, plug in an authority that publishes these roots \
+         too, or delete the former to begin anew"
+    )]
     Lost {
         /// The object.
         place: String,
@@ -102,6 +115,11 @@ pub enum SharedError {
 pub(crate) trait SharedObject: Send + Sync {
     /// Whether this replica leads now.
     fn leads(&self) -> bool;
+
+    /// For how long nothing was heard of it, neither by itself nor when it was asked.
+    fn silence(&self) -> Duration {
+        Duration::ZERO
+    }
 
     /// What was last heard of it.
     fn seen(&self) -> Seen;
@@ -116,7 +134,7 @@ pub(crate) trait SharedObject: Send + Sync {
     fn change(&self, version: &str, changes: &Changes) -> Result<Snapshot, SharedError>;
 
     /// What says that it existed before, if something does.
-    fn witness(&self) -> Result<Option<String>, SharedError>;
+    fn witness(&self) -> Result<Option<Witness>, SharedError>;
 
     /// Names it in messages.
     fn place(&self) -> String;

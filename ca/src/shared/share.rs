@@ -3,17 +3,21 @@
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{Changes, ENTRIES_MAX_BYTES, Entries, Seen, SharedError, SharedObject, Snapshot};
 
 /// How many states that were read or written here are remembered, so that an echo of them is no news.
 const KNOWN_MAX: usize = 64;
 
+/// How long nothing may be heard before it is asked: what tells of it may have ended without a word.
+const SILENCE_MAX: Duration = Duration::from_secs(15);
+
 /// A copy of a shared object.
 pub(crate) struct Share {
     object: Arc<dyn SharedObject>,
     copy: Option<Arc<Snapshot>>,
-    /// Versions that were the copy.
+    /// Versions that were the copy or older than it.
     known: VecDeque<String>,
     led: bool,
     /// Whether it is not known what a write has led to.
@@ -27,8 +31,9 @@ impl Share {
         Self { object, copy: None, known: VecDeque::new(), led: false, is_doubtful: false, has_changed: false }
     }
 
-    /// Brings the copy up to date, and tells whether this replica leads. One that leads asks when it begins to, after a
-    /// write that failed, and when something is heard that is not its own; the others take what they hear.
+    /// Brings the copy up to date, and tells whether this replica leads. It is asked when something is heard that is not
+    /// known, since what is heard may be late; when nothing is heard; when this replica begins to lead; and after a write
+    /// that failed.
     ///
     /// # Errors
     /// Every variant of [`SharedError`]; the copy stays as it was.
@@ -40,31 +45,43 @@ impl Share {
             Seen::Absent => self.copy.is_some(),
             Seen::There(snapshot) => !self.known.contains(&snapshot.version),
         };
-        match seen {
-            Seen::There(snapshot) if !leads && is_news => self.take(Some(snapshot))?,
-            _ if is_news || (leads && (!self.led || self.is_doubtful)) => {
-                let read = self.object.read()?;
-                self.take(read.map(Arc::new))?;
-                self.is_doubtful = false;
+        let is_silent = self.object.silence() >= SILENCE_MAX;
+        if is_news || is_silent || (leads && (!self.led || self.is_doubtful)) {
+            let read = self.object.read()?;
+            self.take(read.map(Arc::new))?;
+            self.is_doubtful = false;
+            if let Seen::There(snapshot) = seen {
+                self.remember(&snapshot.version);
             }
-            _ => {}
         }
         self.led = leads;
         Ok(leads)
     }
 
     fn take(&mut self, snapshot: Option<Arc<Snapshot>>) -> Result<(), SharedError> {
-        let version = |copy: &Option<Arc<Snapshot>>| copy.as_ref().map(|copy| copy.version.clone());
         if snapshot.is_none() && self.copy.is_some() {
             return Err(SharedError::Gone { place: self.object.place() });
         }
-        self.has_changed |= version(&snapshot) != version(&self.copy);
-        self.known.extend(version(&snapshot));
-        while self.known.len() > KNOWN_MAX {
-            self.known.pop_front();
+        // A version may come again with another content, after the API server was restored.
+        self.has_changed |= snapshot != self.copy;
+        if let Some(snapshot) = &snapshot {
+            self.remember(&snapshot.version);
         }
         self.copy = snapshot;
         Ok(())
+    }
+
+    fn remember(&mut self, version: &str) {
+        self.known.retain(|known| known != version);
+        self.known.push_back(version.to_owned());
+        while self.known.len() > KNOWN_MAX {
+            self.known.pop_front();
+        }
+    }
+
+    /// For how long nothing was heard of it.
+    pub(crate) fn silence(&self) -> Duration {
+        self.object.silence()
     }
 
     /// Whether the copy became another one, other than by a change made here, since this was last asked.
@@ -128,17 +145,17 @@ impl Share {
         Ok(())
     }
 
-    /// That nothing is kept although something says that it was.
+    /// That nothing is kept although something says that it was; unless what says so `agrees` with what is to be kept.
     ///
     /// # Errors
     /// [`SharedError::Lost`]; [`SharedError::Conflict`] when another process made it meanwhile.
-    pub(crate) fn check_never_was(&self) -> Result<(), SharedError> {
-        let Some(witness) = self.object.witness()? else { return Ok(()) };
+    pub(crate) fn check_never_was(&self, agrees: impl Fn(&str) -> bool) -> Result<(), SharedError> {
+        let Some(witness) = self.object.witness()?.filter(|witness| !agrees(&witness.text)) else { return Ok(()) };
         let place = self.object.place();
         // Whoever is first makes the object before the witness.
         let now = self.object.read()?.map(|snapshot| snapshot.version);
         if now.as_deref() == self.version() {
-            Err(SharedError::Lost { place, witness })
+            Err(SharedError::Lost { place, witness: witness.name })
         } else {
             Err(SharedError::Conflict { place })
         }

@@ -106,6 +106,8 @@ mod tokens;
 #[cfg(test)]
 mod trust_bundle;
 #[cfg(test)]
+mod unheard;
+#[cfg(test)]
 mod watcher;
 #[cfg(test)]
 mod web;

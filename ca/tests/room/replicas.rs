@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use signet_ca::app::StartError;
 use signet_identity::{Certificate, TrustBundle};
 use signet_kube_standin::{ApiServer, config_map, secret};
-use signet_testkit::TestCa;
+use signet_testkit::{TestCa, istio_layout};
 
 use crate::kubernetes::{cluster, setup, token};
 use crate::lab::{Lab, Setup, any_csr, certificates, eventually};
@@ -99,6 +99,25 @@ async fn istios_own_secret_is_adopted_as_it_is() {
     let kept = kept(&cluster);
     assert_eq!((entry(&kept, "ca-key.pem"), entry(&kept, "ca-cert.pem")), (key, root), "istiod can go back to it");
     assert_eq!(kept["type"], "istio.io/ca-root");
+    lab.stop().await;
+}
+
+/// Beside an istiod with `cacerts` the ConfigMap with its roots is there, and `istio-ca-secret` is not.
+#[tokio::test]
+async fn a_plugged_in_authority_whose_roots_are_published_already_makes_the_secret() {
+    let cluster = cluster().await;
+    let istio = TestCa::root("cluster.local").intermediate();
+    cluster.objects().create(&config_map("istio-system", "istio-ca-root-cert", "root-cert.pem", &istio.root_pem()));
+    let setup = replica(&cluster);
+    let dir = setup.path("plugged");
+    std::fs::create_dir(&dir).unwrap();
+    istio_layout(&dir, &istio);
+    let setup = setup.with("authority.plugged_in_dir", &format!("{:?}", dir.to_str().unwrap()));
+    let lab = with_roots(setup.start().await, &cluster);
+    let (leaf, roots) = issue(&lab, &cluster).await;
+    assert_eq!(roots, istio.root_pem());
+    assert_eq!(leaf.issuer_der(), istio.certificate().subject_der());
+    assert_eq!(entry(&kept(&cluster), "ca-cert.pem").trim(), istio.certificate().to_pem().trim());
     lab.stop().await;
 }
 

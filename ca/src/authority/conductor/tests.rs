@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use signet_identity::der::AltName;
 use signet_identity::{Certificate, PrivateKey};
 use signet_runtime::files;
+use signet_runtime::tasks::chain;
 use signet_testkit::{TempDir, memory_dir};
 
 use super::*;
@@ -20,7 +21,9 @@ use crate::shared::fake::Fake;
 
 mod crashes;
 mod hundred;
+mod istio;
 mod key_types;
+mod late;
 mod plugged_in;
 mod replicas;
 mod store;

@@ -40,6 +40,8 @@ pub(super) struct Keeper<F> {
     told: watch::Sender<Spread>,
     /// The number of the bundle that is wanted, and the latest that stood everywhere.
     bundle: u64,
+    /// Whether another process may know later roots.
+    is_followed: bool,
     everywhere: watch::Sender<u64>,
     under_way: JoinSet<(Box<str>, Outcome)>,
     behind_since: Option<Instant>,
@@ -68,6 +70,7 @@ impl<F: Form> Keeper<F> {
             metrics,
             told,
             bundle: 0,
+            is_followed: true,
             everywhere,
             under_way: JoinSet::new(),
             behind_since: None,
@@ -110,12 +113,13 @@ impl<F: Form> Keeper<F> {
 
     fn want(&mut self) {
         let authority = self.roots.borrow_and_update().clone();
-        self.bundle = authority.published().generation;
+        (self.bundle, self.is_followed) = (authority.published().generation, authority.is_followed());
         self.board.lock().want(self.writer.form.wanted(&authority));
     }
 
     fn start_due(&mut self) {
-        if !self.leadership.holds() {
+        // Who begins to lead publishes nothing before it has read what whoever led before wrote.
+        if !self.leadership.holds() || self.is_followed {
             return;
         }
         let free = WRITES_MAX.saturating_sub(self.under_way.len());

@@ -10,6 +10,7 @@ mod watched;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use kube::core::params::{GetParams, Patch, PatchParams, PostParams};
 use serde::Deserialize;
@@ -22,11 +23,11 @@ use super::Leadership;
 use super::api::{ApiClient, ApiError, Collection};
 use super::watching::{Follower, Pace};
 use crate::metrics::WatchMetrics;
-use crate::shared::{Changes, Entries, Seen, SharedError, SharedObject, Snapshot};
+use crate::shared::{Changes, Entries, Seen, SharedError, SharedObject, Snapshot, Witness};
 pub(super) use cacerts::CacertsError;
 pub(super) use cacerts::{GENERATED, settle};
 pub(super) use object::{Body, Secret};
-use watched::Secrets;
+use watched::{Heard, Secrets};
 
 const CORE: &str = "api/v1";
 
@@ -52,6 +53,7 @@ pub(super) struct SharedSecret {
     place: Place,
     leadership: Leadership,
     seen: watch::Receiver<Seen>,
+    heard: Heard,
     bell: Arc<Notify>,
     /// Where requests run, for whoever waits for them does not.
     runtime: Handle,
@@ -77,22 +79,33 @@ pub(super) fn share(
 ) -> (Arc<dyn SharedObject>, SecretWatch) {
     let (told, seen) = watch::channel(Seen::Unheard);
     let bell = Arc::new(Notify::new());
-    let secrets = Secrets::new(&place, told, bell.clone());
+    let heard = Heard::new(clock.clone());
+    let secrets = Secrets::new(&place, told, heard.clone(), bell.clone());
     let follower = Follower::new(client.clone(), secrets, clock.clone(), Pace::default(), metrics);
     let runtime = Handle::current();
-    let secret = SharedSecret { client: client.clone(), place, leadership, seen, bell, runtime };
+    let secret = SharedSecret { client: client.clone(), place, leadership, seen, heard, bell, runtime };
     (Arc::new(secret), SecretWatch(follower))
 }
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
-struct Witness {
+struct RootsMap {
     data: BTreeMap<String, String>,
 }
 
 impl SharedSecret {
     fn secrets(&self) -> kube::core::Request {
         Collection::within(CORE, &self.place.namespace, "secrets").request()
+    }
+
+    /// What an answer is worth: nothing, unless it is about this Secret and names its version.
+    fn snapshot(&self, secret: Secret) -> Result<Snapshot, SharedError> {
+        if secret.name() != self.place.name || secret.version().is_empty() {
+            let reason = "the answer is not the Secret that was asked for".to_owned();
+            return Err(SharedError::Unreachable { place: self.place(), reason });
+        }
+        self.heard.now();
+        Ok(secret.into())
     }
 
     fn failed(&self, error: &ApiError) -> SharedError {
@@ -110,6 +123,10 @@ impl SharedObject for SharedSecret {
         self.leadership.holds()
     }
 
+    fn silence(&self) -> Duration {
+        self.heard.silence()
+    }
+
     fn seen(&self) -> Seen {
         self.seen.borrow().clone()
     }
@@ -117,8 +134,11 @@ impl SharedObject for SharedSecret {
     fn read(&self) -> Result<Option<Snapshot>, SharedError> {
         let request = self.secrets().get(&self.place.name, &GetParams::default());
         match self.runtime.block_on(self.client.read::<Secret>(request)) {
-            Ok(secret) => Ok(Some(secret.into())),
-            Err(error) if error.is_not_found() => Ok(None),
+            Ok(secret) => self.snapshot(secret).map(Some),
+            Err(error) if error.is_not_found() => {
+                self.heard.now();
+                Ok(None)
+            }
             Err(error) => Err(self.failed(&error)),
         }
     }
@@ -131,24 +151,24 @@ impl SharedObject for SharedSecret {
             let request = self.secrets().create(&PostParams::default(), body);
             self.runtime.block_on(self.client.read::<Secret>(request))
         });
-        made.map(Snapshot::from).map_err(|error| self.failed(&error))
+        made.map_err(|error| self.failed(&error)).and_then(|secret| self.snapshot(secret))
     }
 
     fn change(&self, version: &str, changes: &Changes) -> Result<Snapshot, SharedError> {
         let patch = Body::change(version, changes);
         let request = self.secrets().patch(&self.place.name, &PatchParams::default(), &Patch::Merge(&patch));
         let changed = self.runtime.block_on(self.client.read::<Secret>(request));
-        changed.map(Snapshot::from).map_err(|error| self.failed(&error))
+        changed.map_err(|error| self.failed(&error)).and_then(|secret| self.snapshot(secret))
     }
 
-    fn witness(&self) -> Result<Option<String>, SharedError> {
+    fn witness(&self) -> Result<Option<Witness>, SharedError> {
         let Some(name) = &self.place.witness else { return Ok(None) };
         let maps = Collection::within(CORE, &self.place.namespace, "configmaps").request();
-        let read = self.client.read::<Witness>(maps.get(name, &GetParams::default()));
+        let read = self.client.read::<RootsMap>(maps.get(name, &GetParams::default()));
         match self.runtime.block_on(read) {
-            Ok(map) => {
-                let holds_roots = map.data.get(ROOTS_KEY).is_some_and(|roots| !roots.trim().is_empty());
-                Ok(holds_roots.then(|| format!("configmap {}/{name}", self.place.namespace)))
+            Ok(mut map) => {
+                let roots = map.data.remove(ROOTS_KEY).filter(|roots| !roots.trim().is_empty());
+                Ok(roots.map(|text| Witness { name: format!("configmap {}/{name}", self.place.namespace), text }))
             }
             Err(error) if error.is_not_found() => Ok(None),
             Err(error) => Err(self.failed(&error)),

@@ -47,10 +47,15 @@ pub(in crate::kubernetes) struct Secret {
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "camelCase", default)]
 struct Meta {
+    name: String,
     resource_version: String,
 }
 
 impl Secret {
+    pub(super) fn name(&self) -> &str {
+        &self.metadata.name
+    }
+
     pub(super) fn version(&self) -> &str {
         &self.metadata.resource_version
     }

@@ -111,7 +111,9 @@ async fn roots_beside_it_witness_that_there_was_one() {
     bench.objects().edit("configmaps", "istio-system", "istio-ca-root-cert", |map| {
         map["data"]["root-cert.pem"] = serde_json::json!("a root");
     });
-    assert_eq!(witness().await.as_deref(), Some("configmap istio-system/istio-ca-root-cert"));
+    let told = witness().await.unwrap();
+    assert_eq!(told.name, "configmap istio-system/istio-ca-root-cert");
+    assert_eq!(told.text, "a root");
 }
 
 #[tokio::test]
@@ -126,6 +128,9 @@ async fn an_answer_that_is_none_is_told_as_such_and_quotes_nothing() {
         Effect::Silence,
         Effect::CutAfter(20),
         Effect::Body(r#"{"data":{"key":"hidden!"}}"#.to_owned()),
+        Effect::Body("{}".to_owned()),
+        Effect::Body(r#"{"metadata":{"name":"istio-ca-secret"},"data":{}}"#.to_owned()),
+        Effect::Body(r#"{"metadata":{"name":"another","resourceVersion":"7"},"data":{}}"#.to_owned()),
     ] {
         bench.server.faults().times(1, effect.clone(), |seen| seen.method == "PATCH");
         let version = call(&shared, |shared| shared.read()).await.unwrap().unwrap().version;

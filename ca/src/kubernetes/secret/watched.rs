@@ -1,8 +1,11 @@
 //! One Secret on its way from a watch to those who use it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use signet_identity::Timestamp;
+use signet_runtime::Clock;
 use tokio::sync::{Notify, watch};
 
 use super::object::Secret;
@@ -11,17 +14,43 @@ use crate::kubernetes::api::Collection;
 use crate::kubernetes::watching::Watched;
 use crate::shared::{Seen, Snapshot};
 
+/// When something was last heard of a Secret, by the steady clock.
+#[derive(Clone)]
+pub(super) struct Heard {
+    clock: Clock,
+    at_millis: Arc<AtomicU64>,
+}
+
+impl Heard {
+    /// Nothing yet; counted from now.
+    pub(super) fn new(clock: Clock) -> Self {
+        let heard = Self { clock, at_millis: Arc::default() };
+        heard.now();
+        heard
+    }
+
+    pub(super) fn now(&self) {
+        let millis = u64::try_from(self.clock.steady().as_millis()).unwrap_or(u64::MAX);
+        self.at_millis.store(millis, Ordering::Relaxed);
+    }
+
+    pub(super) fn silence(&self) -> Duration {
+        self.clock.steady().saturating_sub(Duration::from_millis(self.at_millis.load(Ordering::Relaxed)))
+    }
+}
+
 pub(super) struct Secrets {
     namespace: String,
     selector: String,
     told: watch::Sender<Seen>,
+    heard: Heard,
     bell: Arc<Notify>,
 }
 
 impl Secrets {
-    pub(super) fn new(place: &Place, told: watch::Sender<Seen>, bell: Arc<Notify>) -> Self {
+    pub(super) fn new(place: &Place, told: watch::Sender<Seen>, heard: Heard, bell: Arc<Notify>) -> Self {
         let selector = format!("metadata.name={}", place.name);
-        Self { namespace: place.namespace.clone(), selector, told, bell }
+        Self { namespace: place.namespace.clone(), selector, told, heard, bell }
     }
 
     fn tell(&self, seen: Seen) {
@@ -62,7 +91,9 @@ impl Watched for Secrets {
         self.tell(Seen::Absent);
     }
 
-    fn heard(&mut self, _: Timestamp) {}
+    fn heard(&mut self, _: Timestamp) {
+        self.heard.now();
+    }
 
     fn count(&self) -> usize {
         usize::from(matches!(*self.told.borrow(), Seen::There(_)))

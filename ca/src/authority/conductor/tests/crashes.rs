@@ -98,12 +98,13 @@ impl Store for Mortal {
         self.write("root-cert.pem", roots_pem, |inner| inner.publish(&rotation, roots_pem))
     }
 
-    fn sweep(&mut self, rotation: &Rotation) {
+    fn sweep(&mut self, rotation: &Rotation) -> bool {
         let rotation = rotation.clone();
         let _ = self.write("state.json", "", |inner| {
             inner.sweep(&rotation);
             Ok(())
         });
+        true
     }
 
     fn place(&self, id: u64) -> PathBuf {

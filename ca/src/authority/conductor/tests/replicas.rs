@@ -8,7 +8,7 @@ use super::*;
 use crate::shared::Entries;
 use crate::shared::fake::{Fate, Seat};
 
-fn conductor_on(seat: Arc<Seat>, now: Timestamp) -> Conductor {
+pub(super) fn conductor_on(seat: Arc<Seat>, now: Timestamp) -> Conductor {
     let store = Box::new(SecretStore::new(seat, trust_domain(), now, IMPATIENCE));
     Conductor::new(store, trust_domain(), policy(), Some(OWN_ROOTS), None)
 }

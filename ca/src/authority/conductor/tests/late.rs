@@ -1,0 +1,130 @@
+//! What is heard late, or not at all, and requests that fail or take their time.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use super::replicas::conductor_on;
+use super::*;
+use crate::shared::fake::{Fate, Seat};
+use crate::shared::{Seen, SharedObject, Snapshot};
+
+/// An authority, its shared object, and a replica that follows it.
+fn followed() -> (Conductor, Arc<Fake>, Conductor, Arc<Seat>) {
+    let fake = Arc::new(Fake::default());
+    let mut leader = conductor_on(fake.seat(), start());
+    leader.start(start()).unwrap();
+    let seat = fake.seat();
+    seat.leads.store(false, Ordering::Relaxed);
+    let mut follower = conductor_on(seat.clone(), start());
+    follower.start(start()).unwrap();
+    (leader, fake, follower, seat)
+}
+
+fn look(conductor: &mut Conductor) -> Result<(), StateError> {
+    conductor.look(start(), Duration::ZERO, Watching::default())
+}
+
+fn activate(leader: &mut Conductor) {
+    let activate = Wish::Activate { id: 2, readiness: Readiness::Whatever };
+    leader.wish(activate, start(), Watching::default()).unwrap();
+}
+
+#[test]
+fn who_hears_of_an_older_state_after_the_latest_keeps_the_latest() {
+    let (mut leader, fake, mut replica, seat) = followed();
+    let hear = |snapshot: &Snapshot| *seat.late.lock().unwrap() = Some(Seen::There(Arc::new(snapshot.clone())));
+    hear(&fake.snapshot().unwrap());
+    leader.wish(Wish::Prepare, start(), Watching::default()).unwrap();
+    let prepared = fake.snapshot().unwrap();
+    activate(&mut leader);
+    let activated = fake.snapshot().unwrap();
+    // It has the lease for a moment, and so reads what there is.
+    seat.leads.store(true, Ordering::Relaxed);
+    look(&mut replica).unwrap();
+    seat.leads.store(false, Ordering::Relaxed);
+    assert_eq!(replica.authority().unwrap().generation(), 2);
+    // Its watch comes along: first what was before, then what is now.
+    for late in [prepared, activated] {
+        hear(&late);
+        look(&mut replica).unwrap();
+        assert_eq!(replica.authority().unwrap().generation(), 2);
+    }
+}
+
+#[test]
+fn who_hears_nothing_for_a_while_asks_and_says_so_when_that_fails_too() {
+    let (mut leader, _, mut replica, seat) = followed();
+    replica.policy.away = HOUR;
+    // The watch ends without a word.
+    *seat.late.lock().unwrap() = Some(seat.seen());
+    leader.wish(Wish::Prepare, start(), Watching::default()).unwrap();
+    activate(&mut leader);
+    look(&mut replica).unwrap();
+    assert_eq!(replica.authority().unwrap().generation(), 1, "it cannot know");
+    *seat.silence.lock().unwrap() = Duration::from_secs(15);
+    look(&mut replica).unwrap();
+    assert_eq!(replica.authority().unwrap().generation(), 2);
+
+    seat.can_read.store(false, Ordering::Relaxed);
+    let lasts = |replica: &Conductor| replica.authority().unwrap().usable().not_after() > start();
+    for (silence, signs) in [(Duration::from_secs(15), true), (HOUR, true), (HOUR + TICK, false)] {
+        *seat.silence.lock().unwrap() = silence;
+        assert!(look(&mut replica).is_err(), "{silence:?}: that is told");
+        assert_eq!(lasts(&replica), signs, "{silence:?}");
+    }
+    seat.can_read.store(true, Ordering::Relaxed);
+    look(&mut replica).unwrap();
+    assert!(lasts(&replica), "it signs again once it has asked");
+}
+
+#[test]
+fn who_follows_or_begins_to_lead_publishes_nothing_before_it_has_read_what_there_is() {
+    let (leader, _, mut replica, seat) = followed();
+    let is_followed = |replica: &Conductor| replica.authority().unwrap().is_followed();
+    assert!(!is_followed(&leader) && is_followed(&replica));
+    seat.leads.store(true, Ordering::Relaxed);
+    seat.can_read.store(false, Ordering::Relaxed);
+    look(&mut replica).unwrap_err();
+    assert!(is_followed(&replica), "it leads and does not know");
+    seat.can_read.store(true, Ordering::Relaxed);
+    look(&mut replica).unwrap();
+    assert!(!is_followed(&replica));
+    seat.leads.store(false, Ordering::Relaxed);
+    look(&mut replica).unwrap();
+    assert!(is_followed(&replica), "another one leads");
+}
+
+#[test]
+fn the_key_of_what_was_revoked_is_removed_although_one_request_failed() {
+    let (fake, left) = (Arc::new(Fake::default()), Arc::new(AtomicUsize::new(usize::MAX)));
+    let counted = left.clone();
+    let seat =
+        fake.seat_with(move || if counted.fetch_sub(1, Ordering::Relaxed) == 1 { Fate::Refused } else { Fate::Done });
+    let mut conductor = conductor_on(seat, start());
+    conductor.start(start()).unwrap();
+    conductor.wish(Wish::Prepare, start(), Watching::default()).unwrap();
+    // The journal, the published roots, and then the key.
+    left.store(3, Ordering::Relaxed);
+    conductor.wish(Wish::Revoke { id: 2 }, start(), Watching::default()).unwrap();
+    look(&mut conductor).unwrap();
+    let names: Vec<_> = fake.snapshot().unwrap().entries.into_keys().collect();
+    assert!(!names.contains(&"signet-authority-2.pem".to_owned()), "{names:?}");
+    assert!(left.load(Ordering::Relaxed) > usize::MAX / 2, "a request has failed");
+}
+
+#[test]
+fn a_start_waits_no_longer_than_is_said_however_slow_requests_are() {
+    let fake = Arc::new(Fake::default());
+    let seat = fake.seat_with(|| {
+        std::thread::sleep(Duration::from_millis(100));
+        Fate::Refused
+    });
+    // The ratios of the real ones, a hundred times faster.
+    let patience = Patience { deadline: Duration::from_millis(450), poll: Duration::from_micros(2500) };
+    let store = Box::new(SecretStore::new(seat, trust_domain(), start(), patience));
+    let mut conductor = Conductor::new(store, trust_domain(), policy(), Some(OWN_ROOTS), None);
+    let attempts = Instant::now();
+    conductor.start(start()).unwrap_err();
+    let took = attempts.elapsed();
+    assert!(took < patience.deadline * 5, "{took:?}");
+}
