@@ -28,6 +28,9 @@ use crate::token::TokenKeys;
 /// Most steps of one look. Each generation takes a few; what is left over follows at the next look.
 const STEPS_MAX: usize = 64;
 
+/// How far this machine's clock may be from that of whoever keeps the state, before it ends generations.
+const SKEW_MAX: Duration = Duration::from_secs(300);
+
 /// The longest life that a leaf may have had before horizons were written down: the default of `leaf.max_ttl`, in
 /// case a smaller one is in force now.
 const LEAF_BEFORE_HORIZONS_MAX: Duration = Duration::from_secs(2160 * 3600);
@@ -101,6 +104,9 @@ impl Conductor {
         for _ in 0..STEPS_MAX {
             let Ok(step) = self.rotation.step(Event::Look, &self.policy, &moment) else { break };
             moment.served = Duration::ZERO;
+            if is_for_the_clock_alone(&step) {
+                self.check_clock(now)?;
+            }
             match (step.change, step.make) {
                 (Some(change), _) => self.apply(step.next, change, now)?,
                 (None, Some(why)) => {
@@ -162,6 +168,14 @@ impl Conductor {
         Ok(leads)
     }
 
+    /// That this machine's clock may be believed.
+    fn check_clock(&self, now: Timestamp) -> Result<(), StateError> {
+        match self.store.time().filter(|there| now.since(*there).max(there.since(now)) > SKEW_MAX) {
+            Some(there) => Err(StateError::Skewed { now, there }),
+            None => Ok(()),
+        }
+    }
+
     /// Another process may go on from here: what is in use is not the latest for certain.
     fn stand_back(&mut self) {
         self.leads = false;
@@ -187,9 +201,10 @@ impl Conductor {
             let path = self.store.place(known.active().map_or(1, |active| active.id));
             return if known.generations().is_empty() { Ok(None) } else { Err(StateError::JournalLost { path }) };
         };
-        if found.bundle() < known.bundle() || found.next_id() < known.next_id() {
+        let numbers = |of: &Rotation| [of.revision(), of.bundle(), of.next_id()];
+        if numbers(&found).iter().zip(numbers(known)).any(|(found, known)| *found < known) {
             let path = self.store.place(found.active().map_or(1, |active| active.id));
-            return Err(StateError::WentBack { path, known: known.bundle(), found: found.bundle() });
+            return Err(StateError::WentBack { path, known: known.revision(), found: found.revision() });
         }
         Ok(Some(found))
     }
@@ -267,6 +282,7 @@ impl Conductor {
                 self.signing_of(generation, now)?;
             }
         }
+        let next = next.at(self.rotation.revision() + 1);
         self.store.save(&next)?;
         self.rotation = next;
         self.is_effective = false;
@@ -289,7 +305,7 @@ impl Conductor {
 
     /// Gives requests what the rotation says.
     fn use_it(&mut self, now: Timestamp) -> Result<(), StateError> {
-        let Some(active) = self.rotation.active() else { return Ok(()) };
+        let Some(active) = self.rotation.acting(now) else { return Ok(()) };
         let (id, horizon) = (active.id, active.horizon.unwrap_or(active.usable.not_before()));
         let in_use = self.signing.as_ref().is_some_and(|(of, _)| *of == id);
         if active.has_ended(now) && !in_use {
@@ -334,6 +350,12 @@ impl Conductor {
     fn unfit(&self, id: u64, source: UnfitError) -> StateError {
         StateError::Unfit { path: self.store.place(id), source }
     }
+}
+
+/// Whether nothing but the clock of this machine says that it is time for `step`, which cannot be taken back.
+fn is_for_the_clock_alone(step: &Step) -> bool {
+    matches!(step.change, Some(Change::Entered { why: Why::Expired, .. }))
+        || step.change.is_none() && matches!(step.make, Some(Why::Expired | Why::Due))
 }
 
 /// The text of all published roots: the active generation's as its source gave them, then what others add.

@@ -1,4 +1,7 @@
 //! A rotation as it stands in a file: JSON with a version, checked as a whole when it is read.
+//!
+//! Replicas of two releases read it during an update, and one that meets a word it does not know refuses the whole rather
+//! than lose it with its next write. So a new word is read by one release, and written by the next at the earliest.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -6,7 +9,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use signet_identity::{BundleError, Lifetime, Timestamp, TrustBundle, TrustDomain};
 
-use super::rotation::{Generation, Inconsistent, PublishedRoot, Roots, Rotation};
+use super::rotation::{Generation, Inconsistent, Phase, PublishedRoot, Roots, Rotation};
 
 /// Largest journal, in bytes: every generation with the roots of a large operator.
 pub(super) const JOURNAL_MAX_BYTES: usize = 8 * 1024 * 1024;
@@ -39,6 +42,9 @@ pub enum JournalError {
     Inconsistent(#[from] Inconsistent),
 }
 
+/// Texts of roots by the generations that they stand in.
+type Texts = BTreeMap<u64, String>;
+
 #[derive(Deserialize)]
 struct Versioned {
     version: u32,
@@ -51,6 +57,8 @@ struct Journal {
     trust_domain: String,
     bundle: u64,
     next_id: u64,
+    #[serde(default)]
+    revision: u64,
     roots: BTreeMap<String, RootEntry>,
     /// Key ids with the end of their certificates, in seconds since the Unix epoch.
     #[serde(default)]
@@ -85,19 +93,28 @@ struct Entry {
     longest_secs: u64,
     #[serde(default)]
     served_secs: u64,
+    /// The text of its roots, unless it is the same as that of generation `roots_of`, or nobody needs it any more.
+    #[serde(default)]
     roots_pem: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    roots_of: Option<u64>,
+    /// Which roots these were, once it is over.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    root_ids: BTreeSet<String>,
 }
 
 /// Writes `rotation` as text.
 pub(super) fn write(rotation: &Rotation, trust_domain: &TrustDomain) -> Result<String, JournalError> {
+    let mut texts = BTreeMap::new();
     let journal = Journal {
         version: VERSION,
         trust_domain: trust_domain.to_string(),
         bundle: rotation.bundle(),
         next_id: rotation.next_id(),
+        revision: rotation.revision(),
         roots: rotation.roots().iter().map(|(id, root)| (id.clone(), RootEntry::of(root))).collect(),
         distrusted: rotation.distrusted().iter().map(|(id, end)| (id.clone(), end.unix_secs())).collect(),
-        generations: rotation.generations().iter().map(Entry::of).collect(),
+        generations: rotation.generations().iter().map(|found| Entry::of(found, &mut texts)).collect(),
     };
     serde_json::to_string_pretty(&journal).map_err(|error| JournalError::Malformed(error.to_string()))
 }
@@ -110,12 +127,13 @@ pub(super) fn read(text: &[u8], trust_domain: &TrustDomain) -> Result<(String, R
         return Err(JournalError::Version { version });
     }
     let journal: Journal = serde_json::from_slice(text).map_err(malformed)?;
-    let generations = journal.generations.into_iter().map(|entry| entry.generation(trust_domain));
+    let mut texts = BTreeMap::new();
+    let generations = journal.generations.into_iter().map(|entry| entry.generation(trust_domain, &mut texts));
     let generations: Vec<Generation> = generations.collect::<Result<_, _>>()?;
     let roots = journal.roots.into_iter().map(|(id, entry)| (id, entry.root())).collect();
     let distrusted = journal.distrusted.into_iter().map(|(id, end)| (id, Timestamp::from_unix_secs(end))).collect();
     let rotation = Rotation::restored(generations, roots, journal.bundle, journal.next_id, distrusted)?;
-    Ok((journal.trust_domain, rotation))
+    Ok((journal.trust_domain, rotation.at(journal.revision)))
 }
 
 impl RootEntry {
@@ -130,8 +148,18 @@ impl RootEntry {
 }
 
 impl Entry {
-    fn of(generation: &Generation) -> Self {
+    /// `texts` says in which generations texts of roots stand already: each stands once, for all that stands in a Secret
+    /// has little room.
+    fn of<'a>(generation: &'a Generation, texts: &mut BTreeMap<&'a str, u64>) -> Self {
+        let (is_over, text) = (generation.phase.is_over(), generation.roots.pem());
+        let first = *texts.entry(text).or_insert(generation.id);
+        let roots_of = (!is_over && first != generation.id).then_some(first);
+        let roots_pem = if is_over || roots_of.is_some() { String::new() } else { text.to_owned() };
+        let root_ids = generation.roots.ids().filter(|_| is_over).map(str::to_owned).collect();
         Self {
+            roots_pem,
+            roots_of,
+            root_ids,
             id: generation.id,
             phase: generation.phase.to_string(),
             since: generation.since.unix_secs(),
@@ -146,22 +174,36 @@ impl Entry {
             // What is written down is not less than what is so.
             longest_secs: generation.longest.as_secs().saturating_add(u64::from(generation.longest.subsec_nanos() > 0)),
             served_secs: generation.served.as_secs(),
-            roots_pem: generation.roots.pem().to_owned(),
         }
     }
 
-    fn generation(self, trust_domain: &TrustDomain) -> Result<Generation, JournalError> {
-        let at = Timestamp::from_unix_secs;
-        let bundle = TrustBundle::from_pem(trust_domain.clone(), self.roots_pem.as_bytes())
+    fn roots(&self, phase: Phase, trust_domain: &TrustDomain, texts: &mut Texts) -> Result<Roots, JournalError> {
+        if phase.is_over() && self.roots_pem.is_empty() {
+            return Ok(Roots::over(self.root_ids.clone()));
+        }
+        let text = match self.roots_of {
+            Some(of) => texts.get(&of).cloned().unwrap_or_default(),
+            None => self.roots_pem.clone(),
+        };
+        let bundle = TrustBundle::from_pem(trust_domain.clone(), text.as_bytes())
             .map_err(|source| JournalError::Roots { id: self.id, source })?;
+        let roots = Roots::new(&text, &bundle);
+        texts.insert(self.id, text);
+        Ok(if phase.is_over() { roots.without_text() } else { roots })
+    }
+
+    fn generation(self, trust_domain: &TrustDomain, texts: &mut Texts) -> Result<Generation, JournalError> {
+        let at = Timestamp::from_unix_secs;
+        let phase = self.phase.parse().map_err(JournalError::Malformed)?;
+        let roots = self.roots(phase, trust_domain, texts)?;
         Ok(Generation {
             id: self.id,
-            phase: self.phase.parse().map_err(JournalError::Malformed)?,
+            phase,
             since: at(self.since),
             origin: self.origin.parse().map_err(JournalError::Malformed)?,
             key_id: self.key_id,
             content: self.content,
-            roots: Roots::new(&self.roots_pem, &bundle),
+            roots,
             usable: Lifetime::new(at(self.not_before), at(self.not_after))
                 .ok_or_else(|| JournalError::Malformed("a life ends before it begins".to_owned()))?,
             horizon: self.horizon.map(at),

@@ -21,6 +21,13 @@ impl Conductor {
                 "a restart would lose the change of roots that is under way: `authority.state_dir` is `none`".into(),
             );
         }
+        if let Some(acting) = self.rotation.acting(now).filter(|acting| acting.id != active.id) {
+            let begins = active.usable.not_before();
+            return Some(format!(
+                "generation {} begins at {begins}, by a clock that was wrong, and {} signs meanwhile: activate that one",
+                active.id, acting.id
+            ));
+        }
         let end = active.usable.not_after();
         if active.has_ended(now) || self.rotation.waiting().is_some() {
             // Readiness itself tells of the former; in the latter the cure is under way.

@@ -293,6 +293,10 @@ impl Store for SecretStore {
         true
     }
 
+    fn time(&self) -> Option<Timestamp> {
+        self.share.time().map(Timestamp::from_unix_secs)
+    }
+
     fn silence(&self) -> Duration {
         self.share.silence()
     }

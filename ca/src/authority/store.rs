@@ -119,15 +119,15 @@ pub enum StateError {
     },
     /// What is kept is older than what this process knows.
     #[error(
-        "state in `{path}` went back from bundle {known} to {found}: restore the later one, or restart every replica to \
+        "state in `{path}` went back from change {known} to {found}: restore the later one, or restart every replica to \
          go on from the earlier one"
     )]
     WentBack {
         /// Where it stands.
         path: PathBuf,
-        /// The bundle that this process knows.
+        /// The latest change that this process knows.
         known: u64,
-        /// The bundle that was found.
+        /// The latest in what was found.
         found: u64,
     },
     /// A root that stands where the next generation's should be is none that could be it.
@@ -154,6 +154,17 @@ pub enum StateError {
     NotRoot {
         /// Where it stands.
         place: PathBuf,
+    },
+    /// The clock of this machine is not that of those who keep the state.
+    #[error(
+        "the clock of this machine shows {now}, where the state is kept it is {there}: nothing ends, and nothing is made, by \
+         a clock that may be wrong; set it right"
+    )]
+    Skewed {
+        /// What the clock shows.
+        now: Timestamp,
+        /// What the other one shows.
+        there: Timestamp,
     },
     /// No generation signs, and none can be made.
     #[error("no generation of the authority can sign")]
@@ -251,6 +262,11 @@ pub(crate) trait Store: Send {
     /// Whether processes that do not write know it from afar, and late.
     fn is_shared(&self) -> bool {
         false
+    }
+
+    /// What time it is by the clock of whoever keeps it, where that is another one.
+    fn time(&self) -> Option<Timestamp> {
+        None
     }
 
     /// How long nothing was heard of what is kept.

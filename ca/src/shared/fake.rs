@@ -13,6 +13,8 @@ pub(crate) struct Fake {
     state: Mutex<(u64, Option<Snapshot>)>,
     /// What stands where roots are published.
     pub(crate) witness: Mutex<Option<String>>,
+    /// What its clock shows.
+    pub(crate) time: Mutex<Option<i64>>,
 }
 
 /// What becomes of a write.
@@ -110,6 +112,10 @@ impl Seat {
 impl SharedObject for Seat {
     fn leads(&self) -> bool {
         self.leads.load(Ordering::Relaxed)
+    }
+
+    fn time(&self) -> Option<i64> {
+        *self.fake.time.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn silence(&self) -> Duration {

@@ -116,6 +116,11 @@ pub(crate) trait SharedObject: Send + Sync {
     /// Whether this replica leads now.
     fn leads(&self) -> bool;
 
+    /// What time it is by the clock of whoever keeps it, in seconds since the Unix epoch, if that was told.
+    fn time(&self) -> Option<i64> {
+        None
+    }
+
     /// For how long nothing was heard of it, neither by itself nor when it was asked.
     fn silence(&self) -> Duration {
         Duration::ZERO

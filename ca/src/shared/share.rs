@@ -79,6 +79,11 @@ impl Share {
         }
     }
 
+    /// What time it is by the clock of whoever keeps it, in seconds since the Unix epoch, if that was told.
+    pub(crate) fn time(&self) -> Option<i64> {
+        self.object.time()
+    }
+
     /// For how long nothing was heard of it.
     pub(crate) fn silence(&self) -> Duration {
         self.object.silence()

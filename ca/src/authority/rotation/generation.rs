@@ -121,7 +121,17 @@ impl Roots {
         Self { pem: pem.into(), ids: bundle.roots().iter().map(root_id).collect() }
     }
 
-    /// The text.
+    /// Which roots these were, of a generation that is over.
+    pub(crate) fn over(ids: BTreeSet<String>) -> Self {
+        Self { pem: Arc::from(""), ids }
+    }
+
+    /// The same, once nobody needs their text any more.
+    pub(crate) fn without_text(&self) -> Self {
+        Self::over(self.ids.clone())
+    }
+
+    /// The text; empty once the generation is over.
     pub fn pem(&self) -> &str {
         &self.pem
     }
@@ -191,7 +201,7 @@ pub struct Generation {
     pub is_armed: bool,
     /// The longest life that a leaf signed by it may have.
     pub longest: Duration,
-    /// How much time has passed since it signed last, while an authority ran; not counted beyond `longest`.
+    /// How much time has passed since it signed last, while an authority ran; not counted for longer than it matters.
     pub served: Duration,
 }
 
@@ -211,16 +221,24 @@ impl Generation {
     pub(super) fn enter(&mut self, phase: Phase, now: Timestamp) {
         self.phase = phase;
         self.since = now.whole_secs();
+        if phase.is_over() {
+            self.roots = self.roots.without_text();
+        }
         if phase == Phase::Active {
             self.served = Duration::ZERO;
         }
     }
 
     /// Whether the last leaf under it has ended: by the wall clock, which says when leaves end, and by the time that
-    /// has passed, for the wall clock may have been ahead.
-    pub(super) fn has_no_leaves(&self, now: Timestamp, keep: Duration) -> bool {
+    /// has passed, for the wall clock may have been ahead. A replica may have signed with it for as long as `away` after it
+    /// was replaced.
+    pub(super) fn has_no_leaves(&self, now: Timestamp, keep: Duration, away: Duration) -> bool {
         let last = self.horizon.unwrap_or(self.since).max(self.since);
-        now > last.plus(keep) && self.served >= self.longest
+        now > last.plus(keep) && !self.may_have_leaves(away)
+    }
+
+    pub(super) fn may_have_leaves(&self, away: Duration) -> bool {
+        self.served < self.longest.saturating_add(away)
     }
 }
 

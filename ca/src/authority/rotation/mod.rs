@@ -45,6 +45,8 @@ pub struct Rotation {
     pub(super) bundle: u64,
     /// The id that the next generation gets; none is used twice.
     pub(super) next_id: u64,
+    /// Grows with each state that is written down.
+    pub(super) revision: u64,
     /// Key ids of generations that were tainted or revoked, whatever became of them, and when their certificates end.
     pub(super) distrusted: BTreeMap<String, Timestamp>,
 }
@@ -75,7 +77,8 @@ pub enum Inconsistent {
 impl Rotation {
     /// Nothing yet; the first bundle gets the number after `bundle`.
     pub(crate) fn new(bundle: u64) -> Self {
-        Self { generations: Vec::new(), roots: BTreeMap::new(), bundle, next_id: 1, distrusted: BTreeMap::new() }
+        let (generations, roots, distrusted) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
+        Self { generations, roots, bundle, next_id: 1, revision: 0, distrusted }
     }
 
     /// A rotation as it was written down.
@@ -89,7 +92,7 @@ impl Rotation {
         next_id: u64,
         distrusted: BTreeMap<String, Timestamp>,
     ) -> Result<Self, Inconsistent> {
-        let mut rotation = Self { generations, roots, bundle, next_id, distrusted };
+        let mut rotation = Self { generations, roots, bundle, next_id, revision: 0, distrusted };
         // An earlier version of this program knew them by their phase alone.
         let is_distrusted = |found: &&Generation| matches!(found.phase, Phase::Tainted | Phase::Revoked);
         let ids: Vec<u64> = rotation.generations.iter().filter(is_distrusted).map(|found| found.id).collect();
@@ -138,6 +141,18 @@ impl Rotation {
         self.next_id
     }
 
+    /// How often a state was written down.
+    pub(crate) fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// The same, as the state that was written down as number `revision`.
+    #[must_use]
+    pub(crate) fn at(mut self, revision: u64) -> Self {
+        self.revision = revision;
+        self
+    }
+
     /// The generation with this id.
     pub fn get(&self, id: u64) -> Option<&Generation> {
         self.generations.iter().find(|generation| generation.id == id)
@@ -151,6 +166,15 @@ impl Rotation {
     /// The one that signs.
     pub fn active(&self) -> Option<&Generation> {
         self.generations.iter().find(|generation| generation.phase == Phase::Active)
+    }
+
+    /// The one whose signatures are good at `now`: while the active one's life has not begun, since a wrong clock made it,
+    /// the last one before it that may sign.
+    pub(crate) fn acting(&self, now: Timestamp) -> Option<&Generation> {
+        let active = self.active()?;
+        let may_sign = |found: &&Generation| found.phase == Phase::Old && found.usable.contains(now);
+        let before = self.generations.iter().filter(may_sign).max_by_key(|found| found.since);
+        Some(if now < active.usable.not_before() { before.unwrap_or(active) } else { active })
     }
 
     /// The one that will sign next, if there is one.

@@ -63,11 +63,11 @@ impl Watching {
 impl Rotation {
     /// Credits time to the roots that are not known yet, and to the generations whose leaves live on. Told when it is
     /// worth writing down.
-    pub(super) fn serve(&mut self, span: Duration) -> Option<Change> {
+    pub(super) fn serve(&mut self, span: Duration, away: Duration) -> Option<Change> {
         let steps = |span: Duration| span.as_secs() / SERVED_UNSAVED_MAX.as_secs();
         let mut is_step = false;
         let unknown = self.roots.values_mut().filter(|root| !root.is_known);
-        let is_waited_for = |found: &&mut Generation| found.phase.is_leaving() && found.served < found.longest;
+        let is_waited_for = |found: &&mut Generation| found.phase.is_leaving() && found.may_have_leaves(away);
         let leaving = self.generations.iter_mut().filter(is_waited_for);
         let roots = unknown.map(|root| (&mut root.served, span.min(SERVED_PER_LOOK_MAX)));
         for (served, span) in roots.chain(leaving.map(|found| (&mut found.served, span))) {

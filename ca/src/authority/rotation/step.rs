@@ -164,7 +164,7 @@ impl Rotation {
 
     /// The most urgent change first; at most one of both.
     fn look(&mut self, policy: &Policy, moment: &Moment) -> (Option<Change>, Option<Why>) {
-        let served = self.serve(moment.served);
+        let served = self.serve(moment.served, policy.away);
         let urgent = self
             .notice_known(policy, &moment.watching)
             .or_else(|| self.publish_prepared(moment.now))
@@ -257,7 +257,7 @@ impl Rotation {
     /// Ends what nobody needs any more: a generation whose leaves have all ended, or one that ended while it waited.
     fn retire(&mut self, policy: &Policy, now: Timestamp) -> Option<Change> {
         let is_unneeded = |found: &&mut Generation| match found.phase {
-            Phase::Old | Phase::Tainted => found.has_no_leaves(now, policy.keep_old),
+            Phase::Old | Phase::Tainted => found.has_no_leaves(now, policy.keep_old, policy.away),
             Phase::Prepared | Phase::Published => found.has_ended(now),
             Phase::Active | Phase::Retired | Phase::Revoked => false,
         };

@@ -112,7 +112,7 @@ impl World {
     /// What holds in every state that can be reached.
     fn check(&self) {
         let rotation = &self.rotation;
-        let Rotation { generations, roots, bundle, next_id, distrusted } = rotation.clone();
+        let Rotation { generations, roots, bundle, next_id, distrusted, .. } = rotation.clone();
         let again = Rotation::restored(generations, roots, bundle, next_id, distrusted);
         assert_eq!(again.as_ref(), Ok(rotation), "a state should be readable once it is written");
         if let Some(active) = rotation.active() {

@@ -1,7 +1,8 @@
 //! The one way to an API server: `kube` makes connections, credentials and requests; this module bounds them.
 //!
 //! Every request has a deadline and every answer a size; what an answer says is quoted in errors only where the API
-//! server wrote it for people. Bodies, which may hold tokens and keys, are never shown and are wiped after use.
+//! server wrote it for people. Bodies, which may hold tokens and keys, are never shown. What is collected here is wiped
+//! after use; what the libraries below hold of it on its way is not.
 
 #[cfg(test)]
 mod administrator;
@@ -9,6 +10,7 @@ mod connect;
 mod error;
 mod lines;
 mod path;
+mod server_time;
 
 #[cfg(test)]
 pub(super) use administrator::administrator;
@@ -25,6 +27,7 @@ use http::{Request, Response};
 use http_body_util::BodyExt as _;
 use kube::client::Body;
 use serde::de::DeserializeOwned;
+use server_time::ServerTime;
 use signet_runtime::tasks::chain;
 use zeroize::Zeroizing;
 
@@ -39,6 +42,7 @@ const REFUSAL_MAX_BYTES: usize = 64 * 1024;
 pub struct ApiClient {
     client: kube::Client,
     deadline: Duration,
+    time: ServerTime,
 }
 
 impl fmt::Debug for ApiClient {
@@ -59,7 +63,12 @@ impl ApiClient {
     /// # Errors
     /// Every variant of [`ConnectError`].
     pub async fn new(connection: &Connection, deadline: Duration) -> Result<Self, ConnectError> {
-        Ok(Self { client: connect::client(connection, deadline).await?, deadline })
+        Ok(Self { client: connect::client(connection, deadline).await?, deadline, time: ServerTime::default() })
+    }
+
+    /// What time it is by the API server's clock, in seconds since the Unix epoch, as far as its answers told.
+    pub(super) fn server_time(&self) -> Option<i64> {
+        self.time.now()
     }
 
     /// Sends `request` and reads the answer as JSON of one object.
@@ -109,6 +118,7 @@ impl ApiClient {
         let request = request.map_err(|error| ApiError::Request(error.to_string()))?;
         let sent = self.client.send(request.map(Body::from)).await;
         let response = sent.map_err(|error| ApiError::Unreachable(chain(&error)))?;
+        self.time.note(response.headers());
         if response.status().is_success() {
             return Ok(response);
         }

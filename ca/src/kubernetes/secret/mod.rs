@@ -123,6 +123,10 @@ impl SharedObject for SharedSecret {
         self.leadership.holds()
     }
 
+    fn time(&self) -> Option<i64> {
+        self.client.server_time()
+    }
+
     fn silence(&self) -> Duration {
         self.heard.silence()
     }

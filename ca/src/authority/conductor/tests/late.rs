@@ -3,10 +3,12 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
+use signet_testkit::{TestCa, istio_layout, knobs};
+
 use super::replicas::conductor_on;
 use super::*;
 use crate::shared::fake::{Fate, Seat};
-use crate::shared::{Seen, SharedObject, Snapshot};
+use crate::shared::{ENTRIES_MAX_BYTES, Seen, SharedObject, Snapshot};
 
 /// An authority, its shared object, and a replica that follows it.
 fn followed() -> (Conductor, Arc<Fake>, Conductor, Arc<Seat>) {
@@ -127,4 +129,95 @@ fn a_start_waits_no_longer_than_is_said_however_slow_requests_are() {
     conductor.start(start()).unwrap_err();
     let took = attempts.elapsed();
     assert!(took < patience.deadline * 5, "{took:?}");
+}
+
+#[test]
+fn one_replicas_wrong_clock_does_not_end_the_authority_of_all() {
+    let (fake, now) = (Arc::new(Fake::default()), start());
+    *fake.time.lock().unwrap() = Some(now.unix_secs());
+    let mut right = conductor_on(fake.seat(), now);
+    right.start(now).unwrap();
+    let mut wrong = conductor_on(fake.seat(), now);
+    wrong.start(now).unwrap();
+    // As a machine whose battery was replaced: beyond the end of the active generation, for one look.
+    let beyond = now.plus(ROOT_TTL).plus(2 * DAY);
+    let error = wrong.look(beyond, Duration::ZERO, Watching::default()).unwrap_err();
+    assert!(matches!(error, StateError::Skewed { .. }), "{error:?}");
+    look(&mut right).unwrap();
+    assert_eq!(right.rotation.next_id(), 2, "nothing was made, and nothing has ended");
+}
+
+#[test]
+fn an_authority_whose_generation_begins_in_the_future_signs_on_with_the_one_before() {
+    let (fake, now) = (Arc::new(Fake::default()), start());
+    let mut right = conductor_on(fake.seat(), now);
+    right.start(now).unwrap();
+    // Nobody told it the time.
+    let mut wrong = conductor_on(fake.seat(), now);
+    wrong.start(now).unwrap();
+    wrong.look(now.plus(ROOT_TTL).plus(2 * DAY), Duration::ZERO, Watching::default()).unwrap();
+    drop(wrong);
+    look(&mut right).unwrap();
+    let mut fresh = conductor_on(fake.seat(), now);
+    for authority in [right.authority().unwrap().clone(), fresh.start(now).unwrap()] {
+        assert_eq!(authority.generation(), 1);
+        assert!(authority.usable().contains(now));
+    }
+    let remark = fresh.remark(now).unwrap();
+    assert!(remark.contains("and 1 signs meanwhile"), "{remark}");
+    let back = Wish::Activate { id: 1, readiness: Readiness::Whatever };
+    right.wish(back, now, Watching::default()).unwrap();
+    look(&mut fresh).unwrap();
+    assert_eq!(fresh.rotation.active().unwrap().id, 1);
+    assert_eq!(fresh.remark(now), None);
+}
+
+#[test]
+fn an_intermediate_that_is_renewed_again_and_again_is_taken_up_each_time() {
+    let long = Lifetime::new(start().minus(HOUR), start().plus(4000 * DAY)).unwrap();
+    let root = TestCa::root_with("cluster.local", knobs::lifetime(long));
+    let files = memory_dir();
+    let plug = || {
+        istio_layout(files.path(), &root.intermediate_with(knobs::lifetime(long)));
+        let path = files.path().join("root-cert.pem");
+        let roots = std::fs::read_to_string(&path).unwrap();
+        // What is written about each certificate in the bundles of large operators.
+        std::fs::write(path, roots + &"# Subject: CN = Some corporate root, O = Example\n".repeat(1200)).unwrap();
+    };
+    plug();
+    let mut world = World { directory: Some(files.path().to_owned()), makes_roots: false, ..World::shared() };
+    world.restart();
+    for number in 2..=24 {
+        plug();
+        for _ in 0..20 {
+            world.now = world.now.plus(2 * HOUR);
+            world.look(2 * HOUR).unwrap();
+        }
+        assert_eq!(world.authority().generation(), number);
+    }
+}
+
+#[test]
+fn an_import_that_cannot_be_kept_holds_up_nothing_else() {
+    let long = Lifetime::new(start().minus(HOUR), start().plus(4000 * DAY)).unwrap();
+    let root = TestCa::root_with("cluster.local", knobs::lifetime(long));
+    let files = memory_dir();
+    istio_layout(files.path(), &root.intermediate_with(knobs::lifetime(long)));
+    let mut world = World { directory: Some(files.path().to_owned()), makes_roots: false, ..World::shared() };
+    world.restart();
+    istio_layout(files.path(), &root.intermediate_with(knobs::lifetime(long)));
+    // Others have filled the Secret.
+    let shared = world.shared.clone().unwrap();
+    let mut entries = shared.snapshot().unwrap().entries;
+    let used: usize = entries.iter().map(|(name, text)| name.len() + text.len()).sum();
+    entries.insert("theirs".to_owned(), vec![b'x'; ENTRIES_MAX_BYTES - used - 400].into());
+    shared.put(Some(entries));
+    for _ in 0..50 {
+        world.now = world.now.plus(HOUR);
+        let _ = world.look(HOUR);
+    }
+    let error = world.look(HOUR).unwrap_err();
+    assert!(chain(&error).contains("at most 1048576 can be kept"), "{error:?}");
+    let usable = world.authority().usable();
+    assert!(usable.not_after() > world.now.plus(LEAF_MAX), "horizons move on: {usable:?}");
 }

@@ -205,6 +205,24 @@ fn an_older_state_is_refused_by_those_who_know_a_later_one() {
 }
 
 #[test]
+fn a_state_from_before_an_activation_is_refused_by_those_who_know_of_it() {
+    let mut world = World::shared();
+    world.restart();
+    world.wish(Wish::Prepare).unwrap();
+    let shared = world.shared.clone().unwrap();
+    let backup = shared.snapshot().unwrap().entries;
+    world.wish(Wish::Activate { id: 2, readiness: Readiness::Whatever }).unwrap();
+    world.give_and_judge();
+    shared.put(Some(backup));
+    let error = world.look(Duration::ZERO).unwrap_err();
+    assert!(matches!(error, StateError::WentBack { .. }), "{error:?}");
+    // In that state generation 2 never signed, and would go without a taint.
+    world.wish(Wish::Revoke { id: 2 }).unwrap_err();
+    let published = world.authority().published().clone();
+    world.judge(&published);
+}
+
+#[test]
 fn a_secret_that_is_deleted_is_never_answered_with_a_second_root() {
     let (mut world, shared, good) = written();
     shared.put(None);
@@ -234,10 +252,24 @@ fn who_follows_signs_for_as_long_as_the_operator_said_after_everything_else_has_
     let mut world = World::shared();
     world.policy = Policy { leaf_max: HOUR, away, automatic: true, ..policy() };
     world.restart();
-    let end = world.now.plus(away);
-    // Nothing can be written any more, and nothing is heard.
+    let seat = world.shared.as_ref().unwrap().seat();
+    seat.leads.store(false, Ordering::Relaxed);
+    let mut follower = Conductor::new(
+        Box::new(SecretStore::new(seat.clone(), trust_domain(), start(), IMPATIENCE)),
+        trust_domain(),
+        world.policy.clone(),
+        Some(OWN_ROOTS),
+        None,
+    );
+    follower.start(world.now).unwrap();
+    let (began, end) = (world.now, world.now.plus(away));
+    // The leader is gone, and nothing can be asked or is heard.
+    world.conductor = None;
+    seat.can_read.store(false, Ordering::Relaxed);
     while world.now < end {
-        let authority = world.authority();
+        *seat.silence.lock().unwrap() = world.now.since(began);
+        let _ = follower.look(world.now, HOUR, Watching::default());
+        let authority = follower.authority().unwrap().clone();
         let leaf = world.sign_only(&authority);
         assert_eq!(leaf.lifetime().not_after(), world.now.plus(HOUR).whole_secs(), "no leaf is cut");
         world.now = world.now.plus(HOUR);

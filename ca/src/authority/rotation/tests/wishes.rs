@@ -146,7 +146,7 @@ fn a_state_that_cannot_be_is_not_taken_for_one() {
     let check = |change: &dyn Fn(&mut Rotation), wanted: Inconsistent| {
         let mut rotation = world.rotation.clone();
         change(&mut rotation);
-        let Rotation { generations, roots, bundle, next_id, distrusted } = rotation;
+        let Rotation { generations, roots, bundle, next_id, distrusted, .. } = rotation;
         assert_eq!(Rotation::restored(generations, roots, bundle, next_id, distrusted), Err(wanted));
     };
     check(&|rotation| rotation.next_id = 5, Inconsistent::Ids);
@@ -204,7 +204,7 @@ fn a_key_that_was_tainted_or_revoked_is_not_believed_again_whatever_became_of_it
 
 #[test]
 fn a_state_from_before_distrusted_keys_were_remembered_still_knows_those_by_their_phase() {
-    let Rotation { generations, roots, bundle, next_id, distrusted } = every_phase().rotation;
+    let Rotation { generations, roots, bundle, next_id, distrusted, .. } = every_phase().rotation;
     let again = Rotation::restored(generations, roots, bundle, next_id, BTreeMap::new()).unwrap();
     assert_eq!(again.distrusted, distrusted);
 }
