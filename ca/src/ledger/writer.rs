@@ -25,11 +25,10 @@ const GROUP_RECORDS_MAX: usize = 1024;
 /// Bytes of records after which no more join a group.
 const GROUP_BYTES_MAX: usize = 1024 * 1024;
 
-/// Records that came together after which the next are let come together too: each wait for the disk costs the
-/// processor about as much as a signature, however many records it is for. It is no longer than the last such wait, so
-/// that none of them takes more than half as long again, and has a bound of its own where the disk is slow.
+/// Records that came together after which the next are let come together too, and for how long. Each wait for the disk
+/// costs the processor about as much as a signature, and two switches of threads, however many records it is for.
 const CROWD: usize = 8;
-const LINGER_MAX: Duration = Duration::from_millis(4);
+const LINGER: Duration = Duration::from_millis(3);
 
 /// Time between two attempts to write again: the first, and the longest.
 const RETRY_FIRST: Duration = Duration::from_millis(100);
@@ -161,9 +160,8 @@ impl Writer {
         let began = Instant::now();
         match state.on_disk(|| store.append(group.iter().map(|order| &order.body), sync, now)) {
             Ok((bytes, began_segment)) => {
-                let took = began.elapsed();
-                self.metrics.group(group.len(), bytes, took);
-                self.linger = if sync { linger(group.len(), took) } else { Duration::ZERO };
+                self.metrics.group(group.len(), bytes, began.elapsed());
+                self.linger = if sync { linger(group.len()) } else { Duration::ZERO };
                 self.unsynced_since = self.unsynced_since.or((!sync).then_some(began));
                 self.failures = 0;
                 group.drain(..).for_each(|order| order.answer(Ok(())));
@@ -264,9 +262,9 @@ impl Order {
     }
 }
 
-/// How long the next are let come together, after `records` for whose end the disk took so long.
-fn linger(records: usize, took: Duration) -> Duration {
-    if records < CROWD { Duration::ZERO } else { took.min(LINGER_MAX) }
+/// How long the next are let come together, after so many did.
+fn linger(records: usize) -> Duration {
+    if records < CROWD { Duration::ZERO } else { LINGER }
 }
 
 /// Takes `first` and what else waits.
@@ -285,15 +283,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn records_wait_for_each_other_only_where_they_come_in_crowds_and_never_long() {
-        let check = |records, took, wanted| {
-            let millis = Duration::from_millis;
-            assert_eq!(linger(records, millis(took)), millis(wanted), "{records} records in {took} ms");
-        };
-        check(1, 3, 0);
-        check(CROWD - 1, 3, 0);
-        check(CROWD, 3, 3);
-        check(GROUP_RECORDS_MAX, 0, 0);
-        check(GROUP_RECORDS_MAX, 5_000, 4);
+    fn records_wait_for_each_other_only_where_they_come_in_crowds() {
+        let check = |records, wanted| assert_eq!(linger(records), wanted, "{records} records");
+        check(1, Duration::ZERO);
+        check(CROWD - 1, Duration::ZERO);
+        check(CROWD, LINGER);
+        check(GROUP_RECORDS_MAX, LINGER);
     }
 }
