@@ -174,6 +174,5 @@ fn settle(deny: Option<RuleId>, attached: bool, allow: Option<RuleId>) -> (Verdi
 /// The name of a rule in Envoy. The first match by this name is the one that Envoy tells.
 pub fn effective_name(world: &World, rule: RuleId) -> String {
     let policy = usize::try_from(rule.policy).ok().and_then(|index| world.authorization.get(index));
-    let (namespace, name) = policy.map_or(("", ""), |policy| (&policy.meta.namespace, &policy.meta.name));
-    format!("ns[{namespace}]-policy[{name}]-rule[{}]", rule.rule)
+    policy.map(|policy| policy.rule_name(rule.rule)).unwrap_or_default()
 }

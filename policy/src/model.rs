@@ -17,6 +17,7 @@ mod workload;
 
 pub use attribute::{Field, MetadataPattern, Single, Test};
 pub use authorization::{Action, AuthorizationPolicy, Clause, Condition, Rule, When};
+pub(crate) use authorization::{DRY_RUN, boolean};
 pub use mesh::{ExtensionProvider, MeshConfig, Normalization, Provider};
 pub use object::{Labels, Meta, ObjectKind, Selector, Target, TargetReference};
 pub use pattern::{

@@ -182,7 +182,7 @@ impl<'a> Http<'a> {
 }
 
 /// Claims that are always lists, split at spaces, whatever the policy says.
-const SPLIT_ALWAYS: [&str; 2] = ["permission", "scope"];
+pub(crate) const SPLIT_ALWAYS: [&str; 2] = ["permission", "scope"];
 
 /// The claims of a token, as policies see them.
 #[derive(Debug, Clone, PartialEq, Default)]

@@ -1,7 +1,12 @@
 //! What the mesh's trust domain and its aliases make of the names in policies.
 
 /// `cluster.local` always stands for the mesh's own trust domain, whatever that is.
-const POINTER: &str = "cluster.local";
+pub(crate) const POINTER: &str = "cluster.local";
+
+/// Whether a principal has the five parts of `TRUST_DOMAIN/ns/NAMESPACE/sa/ACCOUNT`; others are never rewritten.
+pub(crate) fn is_whole(principal: &str) -> bool {
+    principal.split('/').count() == 5
+}
 
 /// A principal under every name of the mesh's trust domain, in the order of `bundle`; itself where none applies.
 ///
@@ -9,7 +14,7 @@ const POINTER: &str = "cluster.local";
 /// `cluster.local/*` is not.
 pub fn replace(principal: &str, bundle: &[Box<str>]) -> Vec<String> {
     let unchanged = || vec![principal.to_owned()];
-    let Some((domain, rest)) = principal.split_once('/').filter(|_| principal.split('/').count() == 5) else {
+    let Some((domain, rest)) = principal.split_once('/').filter(|_| is_whole(principal)) else {
         return unchanged();
     };
     let applies = domain == POINTER || bundle.iter().any(|entry| are_alike(domain, entry));

@@ -3,12 +3,12 @@
 use std::fmt;
 
 use super::findings::Findings;
-use crate::model::ObjectKind;
+use super::schema::is_label;
+use crate::model::{DRY_RUN, ObjectKind, boolean};
 use crate::problem::{Code, Problem};
 use crate::source::{Node, Value};
 
 const GROUP: &str = "security.istio.io/";
-const DRY_RUN: &str = "istio.io/dry-run";
 
 /// Longest name of an object: a DNS subdomain.
 const NAME_MAX: usize = 253;
@@ -75,10 +75,10 @@ pub(super) fn check(manifest: &Manifest<'_>, findings: &mut Findings) {
         let message = format!("`{version}` is not served; the kind is known in `v1` and `v1beta1`");
         findings.advise(Code::ApiVersion, manifest.version.at, message, format!("write `{GROUP}v1`"));
     }
-    for (field, max, is_label) in [("name", NAME_MAX, false), ("namespace", LABEL_MAX, true)] {
+    for (field, max, is_one_label) in [("name", NAME_MAX, false), ("namespace", LABEL_MAX, true)] {
         if let Some(node) = manifest.meta(field)
             && let Some(name) = node.as_text()
-            && !(name.is_empty() || is_dns(name, max, is_label))
+            && !(name.is_empty() || is_dns(name, max, is_one_label))
         {
             let message = format!("`{name}` is no {field} that Kubernetes accepts");
             let hint = "lower-case letters, digits and `-`, neither first nor last";
@@ -98,20 +98,13 @@ fn dry_run(manifest: &Manifest<'_>, node: &Node, findings: &mut Findings) {
         findings.advise(Code::DryRunMisplaced, node.at, message, "remove the annotation");
     }
     let text = node.as_text().unwrap_or_default();
-    let known = ["1", "t", "T", "TRUE", "true", "True", "0", "f", "F", "FALSE", "false", "False"];
-    if !known.contains(&text) {
+    if boolean(text).is_none() {
         let message = format!("`{text}` is no boolean; the policy would be enforced");
         let problem = Problem::new(Code::DryRunValue, node.at, message);
         findings.push(problem.with_hint("write `\"true\"` or `\"false\"`, in quotes"));
     }
 }
 
-fn is_dns(name: &str, max: usize, is_label: bool) -> bool {
-    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let label = |label: &str| {
-        let bytes = label.as_bytes();
-        let ends = bytes.first().is_some_and(|byte| plain(*byte)) && bytes.last().is_some_and(|byte| plain(*byte));
-        ends && bytes.iter().all(|byte| plain(*byte) || *byte == b'-')
-    };
-    name.len() <= max && if is_label { label(name) } else { name.split('.').all(label) }
+fn is_dns(name: &str, max: usize, is_one_label: bool) -> bool {
+    name.len() <= max && if is_one_label { is_label(name) } else { name.split('.').all(is_label) }
 }

@@ -161,7 +161,8 @@ impl Form {
     }
 }
 
-fn is_label(label: &str) -> bool {
+/// A DNS label (RFC 1123) of any length.
+pub(super) fn is_label(label: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let bytes = label.as_bytes();
     bytes.first().is_some_and(|byte| plain(*byte))

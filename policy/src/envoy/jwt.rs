@@ -5,12 +5,11 @@ use signet_identity::JwkSet;
 
 use super::{Filter, FilterConfig};
 use crate::model::{JwtRule, RequestAuthentication, Text};
+use crate::request::SPLIT_ALWAYS;
 
 /// The name of the filter, which is also where the claims of a verified token stand.
 pub const HTTP_JWT_AUTHN: &str = "envoy.filters.http.jwt_authn";
 
-/// Claims that are split at spaces whatever the policy says.
-const SPLIT_ALWAYS: [&str; 2] = ["permission", "scope"];
 /// What stands in the place of keys that are not there or are none: with it, every token is refused. Without any key,
 /// Envoy would refuse not the tokens but the whole listener.
 ///

@@ -50,8 +50,7 @@ impl Built {
         for policy in policies {
             let rules = if policy.is_dry_run() { &mut built.watched } else { &mut built.enforced };
             let rules = rules.get_or_insert_with(|| Rules { action: wire(policy.action), ..Rules::default() });
-            let (namespace, name) = (&policy.meta.namespace, &policy.meta.name);
-            let key = |index: usize| format!("{before}ns[{namespace}]-policy[{name}]-rule[{index}]{behind}");
+            let key = |index: usize| format!("{before}{}{behind}", policy.rule_name(index));
             if policy.rules.is_empty() {
                 rules.policies.insert(key(0), never());
             }

@@ -1,19 +1,17 @@
 //! One pattern of a policy as the matchers of Envoy that match the same.
 
+use super::jwt::HTTP_JWT_AUTHN;
 use super::tree::{
     CidrRange, HeaderMatch, HeaderMatcher, MetadataMatcher, PathMatcher, PathSegment, Permission, Principal,
     StringMatch, StringMatcher, UriTemplate, UriTemplateConfig, ValueMatcher,
 };
+use crate::identity::SCHEME;
 use crate::model::{Cidr, Glob, MetadataPattern, PathPattern, ServiceAccountPattern, StringPattern};
 
-/// The filter whose dynamic metadata holds the claims of a verified token.
-const JWT_FILTER: &str = "envoy.filters.http.jwt_authn";
 /// Where in that metadata they are.
 const JWT_PAYLOAD: &str = "payload";
 /// The name of the string that holds the identity where it is not the connection's own.
 const PEER_PRINCIPAL: &str = "io.istio.peer_principal";
-/// What every identity begins with.
-const SCHEME: &str = "spiffe://";
 /// Anything, but not nothing.
 const SOMETHING: &str = ".+";
 
@@ -124,7 +122,7 @@ pub(super) fn claim_string(name: &str, pattern: &StringPattern) -> Principal {
 fn token(names: &[Box<str>], value: ValueMatcher) -> Principal {
     let segment = |key: &str| PathSegment { key: key.to_owned() };
     let path = std::iter::once(segment(JWT_PAYLOAD)).chain(names.iter().map(|name| segment(name))).collect();
-    Principal::Metadata(MetadataMatcher { filter: JWT_FILTER.to_owned(), path, value })
+    Principal::Metadata(MetadataMatcher { filter: HTTP_JWT_AUTHN.to_owned(), path, value })
 }
 
 /// One of the values must match what another filter wrote.

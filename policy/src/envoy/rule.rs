@@ -29,17 +29,12 @@ pub(super) fn policy(rule: &Rule, action: Action, options: &RenderOptions<'_>) -
         }
     }
     let (asked, asking): (Vec<&Condition>, Vec<&Condition>) =
-        when.into_iter().partition(|condition| is_asked(condition));
+        when.into_iter().partition(|condition| condition.test.field().is_permission());
     let writer = Writer { action, options, passes: rule.from.len().max(1) };
     Ok(Policy {
-        permissions: entries(&rule.to, &asked, |condition, shared| writer.permission(condition, shared))?,
+        permissions: entries(&rule.to, &asked, |condition, _| writer.permission(condition))?,
         principals: entries(&rule.from, &asking, |condition, shared| writer.principal(condition, shared))?,
     })
-}
-
-/// Of `when`, what stands among the permissions.
-fn is_asked(condition: &Condition) -> bool {
-    matches!(condition.test, Test::DestinationIp(_) | Test::DestinationPort(_) | Test::Sni(_) | Test::Metadata { .. })
 }
 
 /// One entry for each clause, or one if there is none, each with the conditions of `when` behind its own.
@@ -73,7 +68,7 @@ struct Writer<'a> {
 }
 
 impl Writer<'_> {
-    fn permission(&self, condition: &Condition, _shared: bool) -> Result<Vec<Permission>, Dropped> {
+    fn permission(&self, condition: &Condition) -> Result<Vec<Permission>, Dropped> {
         if let Some(nodes) = self.without_http(condition)? {
             return Ok(nodes);
         }

@@ -51,7 +51,24 @@ pub struct AuthorizationPolicy {
     pub dry_run: Option<Spotted<Option<bool>>>,
 }
 
+/// The annotation of a policy that is only watched.
+pub(crate) const DRY_RUN: &str = "istio.io/dry-run";
+
+/// A boolean as the control plane reads it (Go's `strconv.ParseBool`); `None` for what is none.
+pub(crate) fn boolean(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "TRUE" | "true" | "True" => Some(true),
+        "0" | "f" | "F" | "FALSE" | "false" | "False" => Some(false),
+        _ => None,
+    }
+}
+
 impl AuthorizationPolicy {
+    /// What Envoy calls the rule with this index.
+    pub fn rule_name(&self, index: impl fmt::Display) -> String {
+        format!("ns[{}]-policy[{}]-rule[{index}]", self.meta.namespace, self.meta.name)
+    }
+
     /// Whether the policy is only watched, never enforced. An annotation that is no boolean counts as false.
     pub fn is_dry_run(&self) -> bool {
         self.dry_run.as_ref().and_then(|dry_run| dry_run.value).unwrap_or(false)

@@ -33,6 +33,13 @@ impl Default for MeshConfig {
     }
 }
 
+impl MeshConfig {
+    /// The first extension provider of that name.
+    pub fn provider(&self, name: &str) -> Option<&ExtensionProvider> {
+        self.providers.iter().find(|provider| *provider.name.value == *name)
+    }
+}
+
 /// What a proxy does to a path before any policy sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum Normalization {

@@ -51,9 +51,13 @@ impl<T> Values<T> {
         self.any_of.is_empty() && self.none_of.is_empty()
     }
 
+    /// The values of both lists.
+    pub fn all(&self) -> impl Iterator<Item = &Written<T>> {
+        self.any_of.iter().chain(&self.none_of)
+    }
+
     /// Every pattern of both lists that is none, with its reason.
     pub fn broken(&self) -> impl Iterator<Item = (&str, Place, &PatternError)> {
-        let all = self.any_of.iter().chain(&self.none_of);
-        all.filter_map(|written| written.pattern.as_ref().err().map(|error| (&*written.text, written.at, error)))
+        self.all().filter_map(|written| written.pattern.as_ref().err().map(|error| (&*written.text, written.at, error)))
     }
 }

@@ -113,8 +113,7 @@ fn ports(rule: &Rule) -> Vec<(u16, Place)> {
     let mut found = Vec::new();
     for condition in conditions(rule) {
         if let Test::DestinationPort(values) = &condition.test {
-            let all = values.any_of.iter().chain(&values.none_of);
-            found.extend(all.filter_map(|value| Some((*value.pattern.as_ref().ok()?, value.at))));
+            found.extend(values.all().filter_map(|value| Some((*value.pattern.as_ref().ok()?, value.at))));
         }
     }
     found
@@ -144,7 +143,7 @@ fn http_on_bytes(action: Action, rule: &Rule, known: &Known, findings: &mut Find
 
 fn provider_on_bytes(policy: &AuthorizationPolicy, known: &Known, world: &World, findings: &mut Findings) {
     let Some(name) = policy.provider.as_ref().filter(|_| policy.action == Action::Custom) else { return };
-    let provider = world.mesh.providers.iter().find(|provider| provider.name.value == name.value);
+    let provider = world.mesh.provider(&name.value);
     let is_http = provider.is_some_and(|provider| matches!(provider.provider, Provider::Http { .. }));
     if let (true, Some(port)) = (is_http, known.bytes.first()) {
         let message = format!("`{name}` speaks HTTP, so nothing is asked about connections to port {port}");

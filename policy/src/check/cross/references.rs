@@ -15,7 +15,7 @@ pub(super) fn authorization(policy: &AuthorizationPolicy, world: &World, finding
     for rule in policy.rules.iter().flatten() {
         for condition in conditions(rule) {
             if let (Test::Namespace(values), false) = (&condition.test, world.namespaces.is_empty()) {
-                values.any_of.iter().chain(&values.none_of).for_each(|value| namespace(value, world, findings));
+                values.all().for_each(|value| namespace(value, world, findings));
             }
         }
     }
@@ -37,7 +37,7 @@ fn namespace(value: &Written<Glob>, world: &World, findings: &mut Findings) {
 
 fn provider(policy: &AuthorizationPolicy, world: &World, findings: &mut Findings) {
     let Some(name) = policy.provider.as_ref().filter(|name| !name.value.is_empty()) else { return };
-    let known = world.mesh.providers.iter().find(|provider| provider.name.value == name.value);
+    let known = world.mesh.provider(&name.value);
     let message = match known.map(|known| &known.provider) {
         None => format!("the mesh configuration has no provider `{name}`: what the rules match is refused"),
         Some(Provider::Other) => format!("`{name}` is no provider for authorization: what the rules match is refused"),

@@ -1,20 +1,16 @@
 //! Traps in the names of callers: schemes, trust domains, request principals.
 
 use crate::check::findings::Findings;
-use crate::model::{Condition, MeshConfig, StringPattern, Test, Values, Written};
+use crate::identity::SCHEME;
+use crate::model::{Condition, MeshConfig, StringPattern, Test, Written};
 use crate::problem::Code;
-
-/// The literal that stands for the mesh's own trust domain, whatever that is.
-const LOCAL: &str = "cluster.local";
-
-/// Parts of a name that is rewritten: `TRUST_DOMAIN/ns/NAMESPACE/sa/ACCOUNT`.
-const PARTS: usize = 5;
+use crate::trust_domain::{POINTER, is_whole};
 
 pub(super) fn check(condition: &Condition, mesh: &MeshConfig, findings: &mut Findings) {
     match &condition.test {
-        Test::Principal(values) => all(values).for_each(|value| principal(&value.text, value, mesh, findings)),
+        Test::Principal(values) => values.all().for_each(|value| principal(&value.text, value, mesh, findings)),
         Test::TrustDomain(values) => {
-            for value in all(values) {
+            for value in values.all() {
                 if let Ok(pattern) = &value.pattern
                     && let StringPattern::Exact(domain) = pattern.pattern()
                 {
@@ -22,30 +18,25 @@ pub(super) fn check(condition: &Condition, mesh: &MeshConfig, findings: &mut Fin
                 }
             }
         }
-        Test::RequestPrincipal(values) => all(values).for_each(|value| request_principal(value, findings)),
+        Test::RequestPrincipal(values) => values.all().for_each(|value| request_principal(value, findings)),
         _ => {}
     }
 }
 
-fn all<T>(values: &Values<T>) -> impl Iterator<Item = &Written<T>> {
-    values.any_of.iter().chain(&values.none_of)
-}
-
 fn principal<T>(text: &str, value: &Written<T>, mesh: &MeshConfig, findings: &mut Findings) {
-    if text.starts_with("spiffe://") {
-        let message = format!("`{text}` never matches: principals are written without `spiffe://`");
-        let hint = text.strip_prefix("spiffe://").unwrap_or_default();
+    if let Some(hint) = text.strip_prefix(SCHEME) {
+        let message = format!("`{text}` never matches: principals are written without `{SCHEME}`");
         return findings.advise(Code::PrincipalScheme, value.at, message, format!("write `{hint}`"));
     }
     let domain = text.split('/').next().unwrap_or_default();
     if domain.contains('*') || domain.len() == text.len() {
         return;
     }
-    if text.split('/').count() == PARTS {
-        if domain != LOCAL {
+    if is_whole(text) {
+        if domain != POINTER {
             foreign(domain, value.at, mesh, findings);
         }
-    } else if mesh.at.is_some() && (domain == LOCAL || is_own(domain, mesh)) && needs_rewriting(domain, mesh) {
+    } else if mesh.at.is_some() && (domain == POINTER || is_own(domain, mesh)) && needs_rewriting(domain, mesh) {
         let message = format!("`{text}` is not rewritten to the mesh's trust domains: only whole names are");
         let hint = "write `DOMAIN/ns/NAMESPACE/sa/ACCOUNT`, or a value for each trust domain";
         findings.advise(Code::AliasNotApplied, value.at, message, hint);

@@ -6,10 +6,8 @@ use crate::check::findings::Findings;
 use crate::model::{Action, Condition, MeshConfig, Normalization, PathPattern, StringPattern, Test, Values, Written};
 use crate::path::normalize;
 use crate::problem::Code;
+use crate::request::SPLIT_ALWAYS;
 use crate::source::Place;
-
-/// Claims that are split at spaces whatever a policy says.
-const SPLIT_ALWAYS: [&str; 2] = ["scope", "permission"];
 
 /// What only regular expressions have.
 const REGEX_MARKS: [&str; 6] = [".*", ".+", "\\d", "\\w", "[a-z", "(?"];

@@ -39,8 +39,8 @@ impl<'a> Asked<'a> {
             return Answer::Ask;
         }
         let name = policy.provider.as_ref().map(|provider| &*provider.value);
-        let mut named = self.mesh.providers.iter().filter(|provider| Some(&*provider.name.value) == name);
-        match (named.next().map(|provider| &provider.provider), self.too_many) {
+        let named = name.and_then(|name| self.mesh.provider(name));
+        match (named.map(|provider| &provider.provider), self.too_many) {
             (None | Some(Provider::Other), _) | (_, true) => Answer::Refuse,
             (Some(Provider::Http { .. }), false) if !self.sees_http => Answer::Drop,
             (Some(Provider::Http { .. } | Provider::Grpc { .. }), false) => Answer::Ask,

@@ -3,13 +3,12 @@
 use super::fields::{Fields, Log, one_of};
 use super::others::target;
 use crate::model::{
-    Action, AuthorizationPolicy, Clause, Condition, Glob, Meta, MetadataPattern, PathPattern, PatternError,
+    Action, AuthorizationPolicy, Clause, Condition, DRY_RUN, Glob, Meta, MetadataPattern, PathPattern, PatternError,
     RequestPrincipal, Rule, ServiceAccountPattern, Spotted, StringPattern, Test, Text, TrustDomainPattern, Values,
-    When, Written, port,
+    When, Written, boolean, port,
 };
 use crate::source::{Node, Value};
 
-const DRY_RUN: &str = "istio.io/dry-run";
 const CLAIMS: &str = "request.auth.claims";
 const HEADERS: &str = "request.headers";
 const METADATA: &str = "experimental.envoy.filters.";
@@ -43,14 +42,8 @@ pub(super) fn policy(meta: Meta, spec: Option<&Node>, log: &mut Log) -> Option<A
     Some(policy)
 }
 
-/// The Go reading of a boolean.
 fn dry_run(text: &Text) -> Spotted<Option<bool>> {
-    let value = match &*text.value {
-        "1" | "t" | "T" | "TRUE" | "true" | "True" => Some(true),
-        "0" | "f" | "F" | "FALSE" | "false" | "False" => Some(false),
-        _ => None,
-    };
-    Spotted { value, at: text.at }
+    Spotted { value: boolean(&text.value), at: text.at }
 }
 
 fn rule(node: &Node, namespace: &str, log: &mut Log) -> Option<Rule> {
