@@ -85,14 +85,7 @@ impl Compiled {
         if self.refuses_token(request) {
             return Decision { verdict: Verdict::Deny, cause: Cause::TokenRefused, asks };
         }
-        let (verdict, cause) = match self.deny.find(request) {
-            Some(rule) => (Verdict::Deny, Cause::Rule(rule)),
-            None if !self.allow.attached => (Verdict::Allow, Cause::NoAllowPolicy),
-            None => match self.allow.find(request) {
-                Some(rule) => (Verdict::Allow, Cause::Rule(rule)),
-                None => (Verdict::Deny, Cause::NoRuleMatches),
-            },
-        };
+        let (verdict, cause) = settle(self.deny.find(request), self.allow.attached, || self.allow.find(request));
         Decision { verdict, cause, asks }
     }
 
@@ -142,7 +135,7 @@ impl Compiled {
         let (verdict, cause) = match first(&early) {
             Some(rule) => (Verdict::Deny, Cause::Rule(rule)),
             None if self.refuses_token(request) => (Verdict::Deny, Cause::TokenRefused),
-            None => settle(first(&late), self.allow.attached, first(&allow)),
+            None => settle(first(&late), self.allow.attached, || first(&allow)),
         };
         let decision = Decision { verdict, cause, asks: first(&custom) };
         let deny = [early, late].concat();
@@ -162,12 +155,15 @@ impl Compiled {
     }
 }
 
-fn settle(deny: Option<RuleId>, attached: bool, allow: Option<RuleId>) -> (Verdict, Cause) {
-    match (deny, attached, allow) {
-        (Some(rule), ..) => (Verdict::Deny, Cause::Rule(rule)),
-        (None, false, _) => (Verdict::Allow, Cause::NoAllowPolicy),
-        (None, true, Some(rule)) => (Verdict::Allow, Cause::Rule(rule)),
-        (None, true, None) => (Verdict::Deny, Cause::NoRuleMatches),
+/// What DENY and ALLOW rules settle; ALLOW rules are looked for only where they matter.
+fn settle(deny: Option<RuleId>, attached: bool, allow: impl FnOnce() -> Option<RuleId>) -> (Verdict, Cause) {
+    match deny {
+        Some(rule) => (Verdict::Deny, Cause::Rule(rule)),
+        None if !attached => (Verdict::Allow, Cause::NoAllowPolicy),
+        None => match allow() {
+            Some(rule) => (Verdict::Allow, Cause::Rule(rule)),
+            None => (Verdict::Deny, Cause::NoRuleMatches),
+        },
     }
 }
 

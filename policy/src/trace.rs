@@ -8,7 +8,7 @@ mod saw;
 #[cfg(test)]
 mod tests;
 
-use crate::compile::{Compiled, Effect, Lowering, RuleId};
+use crate::compile::{Compiled, Effect, Lowering, RuleId, Unenforceable};
 use crate::decide::Reasons;
 use crate::model::{Action, AuthorizationPolicy, Clause, Condition, Rule, When, World};
 use crate::request::Request;
@@ -33,6 +33,8 @@ pub struct Trace {
     pub reasons: Reasons,
     /// Every policy that reaches the destination, in the order of selection.
     pub policies: Vec<PolicyTrace>,
+    /// Everything that the point cannot enforce as it was written, and what it does instead.
+    pub unenforceable: Vec<Unenforceable>,
 }
 
 /// One policy.
@@ -108,13 +110,9 @@ pub struct ValueTrace {
 
 /// Traces one request at a point other than ztunnel.
 pub fn trace(world: &World, selection: &Selection<'_>, request: &Request<'_>) -> Trace {
-    let reasons = Compiled::new(world, selection).reasons(world, request);
+    let compiled = Compiled::new(world, selection);
     let policy = |(index, policy): (usize, &AuthorizationPolicy)| {
-        let lowering = Lowering {
-            bundle: &world.mesh.trust_domains,
-            sees_http: selection.point.sees_http(),
-            action: policy.action,
-        };
+        let lowering = Lowering::new(world, selection.point, policy);
         let tracer = Tracer { lowering, request, policy: u32::try_from(index).unwrap_or(u32::MAX) };
         let rules = (0_u32..).zip(&policy.rules);
         PolicyTrace {
@@ -124,7 +122,11 @@ pub fn trace(world: &World, selection: &Selection<'_>, request: &Request<'_>) ->
             rules: rules.map(|(index, rule)| rule.as_ref().map(|rule| tracer.rule(index, rule))).collect(),
         }
     };
-    Trace { reasons, policies: selection.select(&world.authorization).into_iter().map(policy).collect() }
+    Trace {
+        reasons: compiled.reasons(world, request),
+        policies: selection.select(&world.authorization).into_iter().map(policy).collect(),
+        unenforceable: compiled.unenforceable().to_vec(),
+    }
 }
 
 struct Tracer<'a> {
@@ -174,7 +176,7 @@ impl Tracer<'_> {
             .iter()
             .map(|single| {
                 let matched = self.lowering.checks(&single.test).iter().all(|check| check.holds(self.request));
-                let matched = matched && !self.is_early(condition);
+                let matched = matched && !self.lowering.is_early(test.field());
                 ValueTrace { text: single.text.clone(), at: single.at, negated: single.negated, matched: Some(matched) }
             })
             .collect();
@@ -192,8 +194,9 @@ impl Tracer<'_> {
     }
 
     fn outcome(&self, condition: &Condition, is_broken: bool, values: &[ValueTrace]) -> Outcome {
-        let is_unseen = condition.test.field().needs_http() && !self.lowering.sees_http;
-        if (is_unseen || is_broken) && self.lowering.action == Action::Allow {
+        let field = condition.test.field();
+        let is_unseen = self.lowering.is_unseen(field);
+        if (is_unseen || is_broken) && self.lowering.drops_rules() {
             return Outcome::NotEnforceable(Effect::RuleDropped);
         }
         if is_unseen {
@@ -203,16 +206,11 @@ impl Tracer<'_> {
         let mut wanted = of(false).filter_map(|value| value.matched).peekable();
         let any = wanted.peek().is_none() || wanted.any(|matched| matched);
         let none = !of(true).any(|value| value.matched == Some(true));
-        match (any && none, self.is_early(condition)) {
+        match (any && none, self.lowering.is_early(field)) {
             (true, _) => Outcome::Matches,
             (false, true) => Outcome::NotEnforceable(Effect::NeverHolds),
             (false, false) => Outcome::DoesNotMatch,
         }
-    }
-
-    /// External services are asked before any token is verified.
-    fn is_early(&self, condition: &Condition) -> bool {
-        self.lowering.action == Action::Custom && condition.test.field().needs_token()
     }
 }
 

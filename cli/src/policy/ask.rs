@@ -1,6 +1,7 @@
 //! Puts a question to the engine: who is asked, what the token is, what mutual TLS demands, and then the policies.
 
 use signet_identity::{JwkSet, Timestamp};
+use signet_policy::RuleId;
 use signet_policy::decide::{Cause, Verdict};
 use signet_policy::model::{Labels, Workload, World};
 use signet_policy::mtls::{self, Effective};
@@ -9,7 +10,6 @@ use signet_policy::select::{AttachedService, Destination, Selection, Switches};
 use signet_policy::token::{Authentication, Providers};
 use signet_policy::trace::{Trace, trace};
 use signet_policy::ztunnel::{Connection, Known, Peer};
-use signet_policy::{Compiled, RuleId};
 
 use super::PolicyError;
 use super::question::{At, Question};
@@ -119,7 +119,6 @@ pub(crate) fn destination(world: &World, question: &Question) -> Result<Destinat
 }
 
 fn at_envoy(world: &World, selection: &Selection<'_>, request: &Request<'_>) -> Answered {
-    let compiled = Compiled::new(world, selection);
     let trace = trace(world, selection, request);
     let decision = trace.reasons.decision;
     let rule = match decision.cause {
@@ -134,7 +133,7 @@ fn at_envoy(world: &World, selection: &Selection<'_>, request: &Request<'_>) -> 
         Cause::TokenRefused => "its token is refused".to_owned(),
     };
     let asks = decision.asks.and_then(|rule| policy(world, rule.policy)?.provider.as_ref());
-    let not_enforceable = compiled.unenforceable().iter().map(|one| {
+    let not_enforceable = trace.unenforceable.iter().map(|one| {
         let name = policy_name(world, one.policy);
         let rule = one.rule.map(|rule| format!(" rule {rule}")).unwrap_or_default();
         (format!("{name}{rule}: `{}`: {}", one.subject, effect(one.effect)), one.at)

@@ -54,11 +54,7 @@ pub(super) fn compile(world: &World, selection: &Selection<'_>) -> Compiled {
     let custom = selected.iter().map(|(_, policy)| *policy).filter(|policy| policy.action == Action::Custom);
     let asked = Asked::new(&world.mesh, selection, custom);
     for (index, policy) in selected {
-        let lowering = Lowering {
-            bundle: &world.mesh.trust_domains,
-            sees_http: selection.point.sees_http(),
-            action: policy.action,
-        };
+        let lowering = Lowering::new(world, selection.point, policy);
         let mut lower = Lower { policy: u32::try_from(index).unwrap_or(u32::MAX), lowering, told: &mut told };
         let can_ask = match asked.about(policy) {
             providers::Answer::Ask => true,
@@ -136,16 +132,15 @@ impl Lower<'_> {
 
     /// Adds what is left of a condition; `None` when the rule goes with it.
     fn condition(&mut self, rule: u32, condition: &Condition, into: &mut Conjunction) -> Option<()> {
-        let drops_rules = self.lowering.action == Action::Allow;
+        let drops_rules = self.lowering.drops_rules();
         let field = condition.test.field();
         let name = &condition.name;
-        if field.needs_http() && !self.lowering.sees_http {
+        if self.lowering.is_unseen(field) {
             let effect = if drops_rules { Effect::RuleDropped } else { Effect::ConditionDropped };
             self.tell(Some(rule), &name.value, name.at, effect);
             return (!drops_rules).then_some(());
         }
-        // External services are asked before any token is verified.
-        let is_early = self.lowering.action == Action::Custom && field.needs_token();
+        let is_early = self.lowering.is_early(field);
         if is_early {
             self.tell(Some(rule), &name.value, name.at, Effect::NeverHolds);
         }

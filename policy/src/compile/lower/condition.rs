@@ -2,19 +2,42 @@
 
 use super::super::set::StringSet;
 use super::super::{Check, Matcher};
-use crate::model::{Action, StringPattern, Test, TrustDomainPattern, Values, Written};
+use crate::model::{
+    Action, AuthorizationPolicy, Field, StringPattern, Test, TrustDomainPattern, Values, World, Written,
+};
+use crate::select::Point;
 use crate::trust_domain;
 
 /// What lowering depends on.
 #[derive(Clone, Copy)]
 pub(crate) struct Lowering<'a> {
     /// The mesh's trust domain and its aliases.
-    pub(crate) bundle: &'a [Box<str>],
-    pub(crate) sees_http: bool,
-    pub(crate) action: Action,
+    bundle: &'a [Box<str>],
+    sees_http: bool,
+    action: Action,
 }
 
-impl Lowering<'_> {
+impl<'a> Lowering<'a> {
+    /// Of a policy at a point.
+    pub(crate) fn new(world: &'a World, point: Point, policy: &AuthorizationPolicy) -> Self {
+        Self { bundle: &world.mesh.trust_domains, sees_http: point.sees_http(), action: policy.action }
+    }
+
+    /// Whether what cannot be enforced takes the whole rule with it, so that it allows less.
+    pub(crate) fn drops_rules(&self) -> bool {
+        self.action == Action::Allow
+    }
+
+    /// Whether the point does not see this attribute.
+    pub(crate) fn is_unseen(&self, field: Field) -> bool {
+        field.needs_http() && !self.sees_http
+    }
+
+    /// Whether this attribute is known only later: external services are asked before any token is verified.
+    pub(crate) fn is_early(&self, field: Field) -> bool {
+        self.action == Action::Custom && field.needs_token()
+    }
+
     /// The checks of a test. Values that are no patterns are left out; a list of which nothing is left is no check.
     pub(crate) fn checks(&self, test: &Test) -> Vec<Check> {
         match test {
