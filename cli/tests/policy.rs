@@ -260,6 +260,18 @@ fn a_case_that_does_not_hold_is_told_here_and_in_the_report() {
 }
 
 #[test]
+fn a_file_of_cases_that_is_too_long_is_refused_and_not_cut() {
+    let case = |expect: &str| {
+        format!("- {{name: {expect}, request: {{to: {{namespace: shop, port: 80}}, http: {{}}}}, expect: {expect}}}\n")
+    };
+    let comment = format!("# {}\n", "x".repeat(5 * 1024 * 1024));
+    let suite = ["cases:\n", &case("allow"), &comment, &case("deny")].concat();
+    let folder = folder(&[("a.yaml", GOOD), ("b.test.yaml", &suite)]);
+    let output = check_status(&["policy", "test", &path(&folder)], "", 2);
+    assert!(text(&output.stderr).contains("more than 4194304 bytes"), "{}", text(&output.stderr));
+}
+
+#[test]
 fn rules_that_no_case_reaches_are_told_and_may_be_a_failure() {
     let cases = "cases:\n- name: a\n  request: {to: {namespace: x, port: 80}, http: {}}\n  expect: allow\n";
     let folder = folder(&[("a.yaml", TRAP), ("a.test.yaml", cases)]);

@@ -27,7 +27,7 @@ pub(crate) fn read(paths: &[PathBuf]) -> Texts {
     let mut texts = Texts { sources: Sources::new(), read: 0, unreadable: 0 };
     for path in paths {
         if path.as_os_str() == "-" {
-            texts.take("<stdin>", text(io::stdin().lock()));
+            texts.take("<stdin>", manifest(io::stdin().lock()));
         } else if path.is_dir() {
             texts.directory(path, 0);
         } else {
@@ -39,7 +39,7 @@ pub(crate) fn read(paths: &[PathBuf]) -> Texts {
 
 impl Texts {
     fn file(&mut self, path: &Path) {
-        let text = File::open(path).and_then(text);
+        let text = File::open(path).and_then(manifest);
         self.take(&path.display().to_string(), text);
     }
 
@@ -114,6 +114,10 @@ fn search(path: &Path, depth: usize, found: &mut Vec<PathBuf>) -> io::Result<()>
     entries.iter().filter(follow).try_for_each(|entry| search(entry, depth + 1, found))
 }
 
+fn manifest(reader: impl Read) -> io::Result<String> {
+    text(reader, SOURCE_MAX_BYTES)
+}
+
 fn is_manifest(path: &Path) -> bool {
     if is_cases(path) {
         return false;
@@ -121,9 +125,9 @@ fn is_manifest(path: &Path) -> bool {
     path.extension().is_some_and(|end| ["yaml", "yml", "json"].iter().any(|known| end.eq_ignore_ascii_case(known)))
 }
 
-/// The text, as far as the reader accepts it and a byte more, so that the reader says what is too long.
-fn text(reader: impl Read) -> io::Result<String> {
-    let limit = u64::try_from(SOURCE_MAX_BYTES).unwrap_or(u64::MAX).saturating_add(1);
+/// The text, as far as its reader accepts it and a byte more, so that whoever has the bound says what is too long.
+pub(crate) fn text(reader: impl Read, max_bytes: usize) -> io::Result<String> {
+    let limit = u64::try_from(max_bytes).unwrap_or(u64::MAX).saturating_add(1);
     let mut bytes = Vec::new();
     reader.take(limit).read_to_end(&mut bytes)?;
     String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "not UTF-8"))

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::Read as _;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
@@ -150,12 +149,13 @@ pub(crate) fn parse<T: serde::de::DeserializeOwned>(text: &str, path: &Path) -> 
     serde_saphyr::from_str(text).map_err(|error| PolicyError::Request(format!("{}: {error}", path.display())))
 }
 
-/// The text of a file that is no manifest.
+/// The text of a file that is no manifest, whole.
 pub(crate) fn small(path: &Path) -> Result<String, PolicyError> {
     let cannot = |error: std::io::Error| PolicyError::Request(format!("{}: {error}", path.display()));
-    let mut text = String::new();
-    let file = File::open(path).map_err(cannot)?;
-    file.take(REQUEST_MAX_BYTES).read_to_string(&mut text).map_err(cannot)?;
+    let text = File::open(path).and_then(|file| files::text(file, REQUEST_MAX_BYTES)).map_err(cannot)?;
+    if text.len() > REQUEST_MAX_BYTES {
+        return Err(PolicyError::Request(format!("{}: more than {REQUEST_MAX_BYTES} bytes", path.display())));
+    }
     Ok(text)
 }
 

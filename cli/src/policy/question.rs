@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use signet_policy::select::Point;
 
-/// Longest request file, in bytes.
-pub(crate) const REQUEST_MAX_BYTES: u64 = 4 * 1024 * 1024;
+/// Longest file with a request, cases or keys, in bytes.
+pub(crate) const REQUEST_MAX_BYTES: usize = 4 * 1024 * 1024;
 
 /// Where a policy is enforced.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum, Serialize, Deserialize)]
