@@ -41,7 +41,7 @@ pub(crate) fn run(args: &Args) -> Result<Answer, PolicyError> {
     let (read, _, answered) = args.given.answer()?;
     output::data(&match args.output {
         Form::Text => text(&answered, &read.sources),
-        Form::Json => pretty(&json(&answered, &read.world, &read.sources)),
+        Form::Json => output::pretty(&json(&answered, &read.world, &read.sources)),
     });
     status(&answered)
 }
@@ -88,9 +88,4 @@ pub(crate) fn json(answered: &Answered, world: &World, sources: &Sources) -> Val
         "notEnforceable": not,
         "dryRunVerdict": answered.dry_run.map(word),
     })
-}
-
-/// JSON for people's eyes too.
-pub(crate) fn pretty(value: &Value) -> String {
-    serde_json::to_string_pretty(value).unwrap_or_else(|error| error.to_string())
 }

@@ -35,7 +35,7 @@ pub(crate) fn run(args: &Args) -> Result<Answer, PolicyError> {
     let (read, question, answered) = args.given.answer()?;
     output::data(&match args.output {
         Form::Text => tree(&answered, &question, &read.world, &read.sources),
-        Form::Json => decide::pretty(&json(&answered, &read.world, &read.sources)),
+        Form::Json => output::pretty(&json(&answered, &read.world, &read.sources)),
     });
     decide::status(&answered)
 }

@@ -87,7 +87,7 @@ pub(crate) fn run(args: &Args) -> Result<Answer, PolicyError> {
     };
     output::data(&match args.output {
         Form::Yaml => serde_saphyr::to_string(&value).unwrap_or_else(|error| error.to_string()),
-        Form::Json => super::decide::pretty(&value),
+        Form::Json => output::pretty(&value),
     });
     complaints.iter().for_each(|complaint| output::talk(complaint));
     Ok(if complaints.is_empty() { Answer::Yes } else { Answer::No })
@@ -115,14 +115,12 @@ fn envoy(world: &World, destination: &Destination, args: &Args, keys: Option<&st
         filters.extend(jwt_filter(&requests, &jwt));
     }
     let local = local_filters(&policies, &options);
+    let complaints = errors.iter().map(ToString::to_string).collect();
     if args.per_route {
-        return (
-            json!({ "typedPerFilterConfig": per_route(&local) }),
-            errors.iter().map(ToString::to_string).collect(),
-        );
+        return (json!({ "typedPerFilterConfig": per_route(&local) }), complaints);
     }
     filters.extend(local);
-    (json!({ "filters": filters }), errors.iter().map(ToString::to_string).collect())
+    (json!({ "filters": filters }), complaints)
 }
 
 fn ztunnel(world: &World, destination: &Destination) -> Value {

@@ -5,7 +5,7 @@ use serde::Serialize;
 use signet_identity::{Certificate, Timestamp};
 
 use super::client::Secret;
-use crate::output::Format;
+use crate::output::{self, Format};
 
 /// Largest secret that is shown, in bytes of PEM.
 const SHOWN_MAX_BYTES: usize = 1024 * 1024;
@@ -81,7 +81,7 @@ impl CertificateView {
 /// All secrets in one form.
 pub(crate) fn render(secrets: &[SecretView], format: Format) -> String {
     match format {
-        Format::Json => serde_json::to_string_pretty(secrets).unwrap_or_else(|error| error.to_string()),
+        Format::Json => output::pretty(secrets),
         Format::Yaml => serde_saphyr::to_string(&secrets).unwrap_or_else(|error| error.to_string()),
         Format::Table => table(secrets),
     }

@@ -24,7 +24,7 @@ pub(super) fn summary(problems: &[Problem], files: usize) -> String {
 /// A list, each item with the same fields.
 pub(super) fn json(problems: &[Problem], sources: &Sources) -> String {
     let list: Vec<Value> = problems.iter().map(|problem| item(problem, sources)).collect();
-    pretty(&Value::Array(list))
+    output::pretty(&Value::Array(list))
 }
 
 fn item(problem: &Problem, sources: &Sources) -> Value {
@@ -53,7 +53,7 @@ pub(super) fn sarif(problems: &[Problem], sources: &Sources) -> String {
         "semanticVersion": env!("CARGO_PKG_VERSION"),
         "rules": rules,
     });
-    pretty(&json!({
+    output::pretty(&json!({
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
         "version": "2.1.0",
         "runs": [{ "tool": { "driver": driver }, "columnKind": "unicodeCodePoints", "results": results }],
@@ -98,10 +98,6 @@ fn uri(path: &str) -> String {
     let path = path.strip_prefix("./").unwrap_or(path);
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
     path.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
-}
-
-fn pretty(value: &Value) -> String {
-    serde_json::to_string_pretty(value).unwrap_or_else(|error| error.to_string())
 }
 
 #[cfg(test)]
