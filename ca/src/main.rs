@@ -64,11 +64,12 @@ fn run(config: CaConfig) -> Result<(), Box<dyn Error>> {
     runtime.block_on(async {
         let (trigger, shutdown) = Shutdown::new();
         let app = App::build(config, Clock::system()).await?;
+        let stopped = stop_signal()?;
         let mut running = pin!(app.run(shutdown));
         tokio::select! {
             // The program goes on in `running`, whichever comes first.
             ran = &mut running => return Ok(ran?),
-            signal = stop_signal() => tracing::info!(signal = signal?, "stopping"),
+            signal = stopped => tracing::info!(signal, "stopping"),
         }
         trigger.trigger();
         Ok(running.await?)

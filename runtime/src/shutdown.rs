@@ -40,16 +40,18 @@ impl ShutdownTrigger {
     }
 }
 
-/// Waits for SIGTERM or SIGINT and says which came.
+/// Listens for SIGTERM and SIGINT from now on, before anybody waits; what is given says which came.
 ///
 /// # Errors
 /// When the process may not install signal handlers.
-pub async fn stop_signal() -> std::io::Result<&'static str> {
+pub fn stop_signal() -> std::io::Result<impl Future<Output = &'static str>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    tokio::select! {
-        // Both streams only tell that a signal came; losing one with the process about to end loses nothing.
-        _ = terminate.recv() => Ok("SIGTERM"),
-        _ = interrupt.recv() => Ok("SIGINT"),
-    }
+    Ok(async move {
+        tokio::select! {
+            // Both streams only tell that a signal came; losing one with the process about to end loses nothing.
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        }
+    })
 }

@@ -28,6 +28,9 @@ pub enum StartError {
     /// The SDS socket cannot be served.
     #[error(transparent)]
     Socket(#[from] BindError),
+    /// Nobody could end the process in good order.
+    #[error("cannot listen for signals")]
+    Signals(#[source] io::Error),
     /// The admin address cannot be served.
     #[error("cannot listen on `{address}` (admin.listen)")]
     Admin {

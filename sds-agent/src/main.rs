@@ -46,13 +46,15 @@ fn main() -> ExitCode {
 
 async fn run(config: &Config) -> Result<ExitCode, StartError> {
     let (trigger, shutdown) = Shutdown::new();
+    // Before there is a socket by which others see that we run.
+    let stopped = shutdown::stop_signal().map_err(StartError::Signals)?;
     let mut agent = Agent::start(config, Clock::system(), shutdown).await?;
     tracing::info!(socket = %config.sds.socket.display(), admin = %agent.admin_address(), "serving");
     let failed = tokio::select! {
         // Both arms end the process, so nothing that is lost is missed.
         ended = agent.watch() => ended.inspect_err(|error| tracing::error!(%error, "cannot go on")).is_err(),
-        signal = shutdown::stop_signal() => {
-            tracing::info!(signal = signal.unwrap_or("unknown"), "stopping");
+        signal = stopped => {
+            tracing::info!(signal, "stopping");
             false
         }
     };

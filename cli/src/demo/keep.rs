@@ -37,5 +37,6 @@ pub(crate) fn show(stage: &Stage) {
 
 /// Waits for Ctrl-C or SIGTERM.
 pub(crate) async fn wait() -> Result<(), DemoError> {
-    signet_runtime::shutdown::stop_signal().await.map(|_| ()).map_err(DemoError::io("wait for a signal"))
+    signet_runtime::shutdown::stop_signal().map_err(DemoError::io("wait for a signal"))?.await;
+    Ok(())
 }
