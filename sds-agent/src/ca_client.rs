@@ -15,6 +15,8 @@ use signet_proto::istio_ca::istio_certificate_service_client::IstioCertificateSe
 use signet_runtime::tasks::chain;
 use signet_runtime::{Backoff, Clock};
 use tokio::time::{Instant, sleep, timeout};
+use tonic::transport::Channel;
+use tonic::{Response, Status};
 
 use crate::config::{CaConfig, CaEndpoint, Config, IdentityConfig, TokenConfig};
 use crate::metrics::Metrics;
@@ -105,50 +107,45 @@ impl CaClient {
     }
 
     async fn call(&self, key: &PrivateKey, held: Option<&Svid>) -> Result<Issued, RequestError> {
-        let by_token = match self.by_token() {
-            Ok(proof) => self.ask(&proof, key).await,
-            Err(error) => Err(error),
-        };
-        let error = match by_token {
-            Ok(issued) => return Ok(issued),
-            Err(error) => error,
-        };
-        let Some(proof) = self.instead(&error, held) else { return Err(error) };
-        match self.ask(&proof, key).await {
-            Ok(issued) => {
-                self.metrics.proved_by_certificate();
-                Ok(Issued { token_trouble: Some(chain(&error)), ..issued })
-            }
-            Err(other) => Err(error.also(other)),
-        }
+        let (issued, token_trouble) = self.prove(held, |proof| self.ask(proof, key)).await?;
+        let Some(trouble) = token_trouble else { return Ok(issued) };
+        self.metrics.proved_by_certificate();
+        Ok(Issued { token_trouble: Some(chain(&trouble)), ..issued })
     }
 
-    async fn ask(&self, proof: &Proof<'_>, key: &PrivateKey) -> Result<Issued, RequestError> {
+    async fn ask(&self, proof: Proof<'_>, key: &PrivateKey) -> Result<Issued, RequestError> {
         let roots = channel::Roots::read(&self.ca.root_file)?;
-        let mut request = tonic::Request::new(IstioCertificateRequest {
-            csr: csr::create(key, &proof.id)?,
-            validity_duration: i64::try_from(self.identity.ttl.as_secs()).unwrap_or(i64::MAX),
-            metadata: None,
-        });
-        self.write_headers(request.metadata_mut(), proof)?;
-        let deadline = self.ca.deadline;
+        let request = self.with_headers(
+            &proof,
+            IstioCertificateRequest {
+                csr: csr::create(key, &proof.id)?,
+                validity_duration: i64::try_from(self.identity.ttl.as_secs()).unwrap_or(i64::MAX),
+                metadata: None,
+            },
+        )?;
         let begun = Instant::now();
-        let answer = timeout(deadline, self.exchange(&roots, proof, request)).await;
-        let answer = answer.unwrap_or(Err(RequestError::Deadline { deadline }));
+        let exchange = self.exchange(&roots, &proof, |channel| async move {
+            let mut client = IstioCertificateServiceClient::new(channel).max_decoding_message_size(ANSWER_MAX_BYTES);
+            client.create_certificate(request).await
+        });
+        let answer = exchange.await;
         self.metrics.outgoing_request(begun.elapsed(), answer.is_ok());
-        Ok(verify::verify(&answer?, key, &proof.id, self.now())?)
+        Ok(verify::verify(&answer?.cert_chain, key, &proof.id, self.now())?)
     }
 
-    async fn exchange(
+    /// One call within its deadline, over a connection of its own that shows what `proof` shows in a handshake.
+    async fn exchange<T, F: Future<Output = Result<Response<T>, Status>>>(
         &self,
         roots: &channel::Roots,
         proof: &Proof<'_>,
-        request: tonic::Request<IstioCertificateRequest>,
-    ) -> Result<Vec<String>, RequestError> {
-        let channel = channel::connect(self.place(), roots, proof.certificate()).await?;
-        let mut client = IstioCertificateServiceClient::new(channel).max_decoding_message_size(ANSWER_MAX_BYTES);
-        let answer = client.create_certificate(request).await.map_err(|status| RequestError::refused(&status))?;
-        Ok(answer.into_inner().cert_chain)
+        call: impl FnOnce(Channel) -> F,
+    ) -> Result<T, RequestError> {
+        let deadline = self.ca.deadline;
+        let exchange = async {
+            let channel = channel::connect(self.place(), roots, proof.certificate()).await?;
+            call(channel).await.map(Response::into_inner).map_err(|status| RequestError::refused(&status))
+        };
+        timeout(deadline, exchange).await.unwrap_or(Err(RequestError::Deadline { deadline }))
     }
 
     fn place(&self) -> &CaEndpoint {
@@ -159,6 +156,13 @@ impl CaClient {
     fn move_on(&self) -> bool {
         self.moves.fetch_add(1, Ordering::Relaxed);
         !self.ca.alternatives.is_empty()
+    }
+
+    /// Goes to the next place if `error` is this one's; the call is not repeated.
+    fn pass_over(&self, error: &RequestError) {
+        if error.is_the_places() {
+            self.move_on();
+        }
     }
 
     fn now(&self) -> Timestamp {

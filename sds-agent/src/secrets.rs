@@ -170,6 +170,15 @@ impl SecretReader {
     pub async fn changed(&mut self) -> Result<(), WriterGone> {
         self.receiver.changed().await.map_err(|_| WriterGone)
     }
+
+    /// Waits until there is an identity. Losing this future loses nothing.
+    ///
+    /// # Errors
+    /// [`WriterGone`].
+    pub async fn identity(&mut self) -> Result<Versioned<Svid>, WriterGone> {
+        let served = self.receiver.wait_for(|snapshot| snapshot.svid.is_some()).await.map_err(|_| WriterGone)?;
+        served.svid.clone().ok_or(WriterGone)
+    }
 }
 
 #[cfg(test)]

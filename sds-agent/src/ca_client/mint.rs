@@ -4,8 +4,6 @@ use serde::Deserialize;
 use signet_identity::{SpiffeId, Svid, Timestamp, UnverifiedJws};
 use signet_proto::signet_ca::identity_client::IdentityClient;
 use signet_proto::signet_ca::{MintJwtRequest, MintJwtResponse};
-use tokio::time::timeout;
-use tonic::Request;
 use zeroize::Zeroizing;
 
 use super::{AnswerError, CaClient, Proof, RequestError, channel};
@@ -39,37 +37,20 @@ impl CaClient {
         audiences: &[String],
         held: Option<&Svid>,
     ) -> Result<MintedToken, RequestError> {
-        let by_token = match self.by_token() {
-            Ok(proof) => self.mint_as(&proof, audiences).await,
-            Err(error) => Err(error),
-        };
-        let answer = match by_token {
-            Ok(answer) => Ok(answer),
-            Err(error) => match self.instead(&error, held) {
-                None => Err(error),
-                Some(proof) => self.mint_as(&proof, audiences).await.map_err(|other| error.also(other)),
-            },
-        };
-        let answer = answer.inspect_err(|error| {
-            if error.is_the_places() {
-                self.move_on();
-            }
-        })?;
+        let minted = self.prove(held, |proof| self.mint_as(proof, audiences)).await;
+        let (answer, _) = minted.inspect_err(|error| self.pass_over(error))?;
         Ok(judge(answer, id, audiences, self.now())?)
     }
 
-    async fn mint_as(&self, proof: &Proof<'_>, audiences: &[String]) -> Result<MintJwtResponse, RequestError> {
+    async fn mint_as(&self, proof: Proof<'_>, audiences: &[String]) -> Result<MintJwtResponse, RequestError> {
         let roots = channel::Roots::read(&self.ca.root_file)?;
-        let mut request = Request::new(MintJwtRequest { audience: audiences.to_vec(), validity_seconds: 0 });
-        self.write_headers(request.metadata_mut(), proof)?;
-        let deadline = self.ca.deadline;
-        let call = async {
-            let channel = channel::connect(self.place(), &roots, proof.certificate()).await?;
+        let message = MintJwtRequest { audience: audiences.to_vec(), validity_seconds: 0 };
+        let request = self.with_headers(&proof, message)?;
+        let exchange = self.exchange(&roots, &proof, |channel| async move {
             let mut client = IdentityClient::new(channel).max_decoding_message_size(TOKEN_ANSWER_MAX_BYTES);
-            let answer = client.mint_jwt(request).await.map_err(|status| RequestError::refused(&status))?;
-            Ok(answer.into_inner())
-        };
-        timeout(deadline, call).await.unwrap_or(Err(RequestError::Deadline { deadline }))
+            client.mint_jwt(request).await
+        });
+        exchange.await
     }
 }
 

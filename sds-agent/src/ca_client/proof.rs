@@ -1,6 +1,7 @@
 //! What is shown to the CA, and whose identity is asked for with it.
 
 use signet_identity::{SpiffeId, Svid, WorkloadName};
+use tonic::Request;
 use tonic::metadata::{AsciiMetadataValue, MetadataMap};
 
 use super::{CaClient, RequestError};
@@ -29,20 +30,49 @@ impl<'a> Proof<'a> {
 }
 
 impl CaClient {
+    /// Calls with the token; where that is what stands in the way, with the certificate held, and then says what was wrong
+    /// with the token.
+    pub(super) async fn prove<'a, T, F: Future<Output = Result<T, RequestError>>>(
+        &self,
+        held: Option<&'a Svid>,
+        call: impl Fn(Proof<'a>) -> F,
+    ) -> Result<(T, Option<RequestError>), RequestError> {
+        let by_token = match self.by_token() {
+            Ok(proof) => call(proof).await,
+            Err(error) => Err(error),
+        };
+        let error = match by_token {
+            Ok(answer) => return Ok((answer, None)),
+            Err(error) => error,
+        };
+        let Some(proof) = self.instead(&error, held) else { return Err(error) };
+        match call(proof).await {
+            Ok(answer) => Ok((answer, Some(error))),
+            Err(other) => Err(error.also(other)),
+        }
+    }
+
     /// The token as it is in its file now.
-    pub(super) fn by_token(&self) -> Result<Proof<'static>, RequestError> {
+    fn by_token(&self) -> Result<Proof<'static>, RequestError> {
         let token = self.token()?;
         Ok(Proof { id: self.wanted(&token)?, credential: Credential::Token(token) })
     }
 
     /// What is tried after the token failed with `error`: the certificate held, where the token is what stands in the
     /// way. One that has expired proves nothing.
-    pub(super) fn instead<'a>(&self, error: &RequestError, held: Option<&'a Svid>) -> Option<Proof<'a>> {
+    fn instead<'a>(&self, error: &RequestError, held: Option<&'a Svid>) -> Option<Proof<'a>> {
         let held = held.filter(|held| error.is_the_tokens() && held.lifetime().contains(self.now()))?;
         Some(Proof { id: held.id().clone(), credential: Credential::Certificate(held) })
     }
 
-    pub(super) fn write_headers(&self, headers: &mut MetadataMap, proof: &Proof<'_>) -> Result<(), RequestError> {
+    /// A request with `message`, with what the operator wants in its headers and what `proof` shows there.
+    pub(super) fn with_headers<M>(&self, proof: &Proof<'_>, message: M) -> Result<Request<M>, RequestError> {
+        let mut request = Request::new(message);
+        self.write_headers(request.metadata_mut(), proof)?;
+        Ok(request)
+    }
+
+    fn write_headers(&self, headers: &mut MetadataMap, proof: &Proof<'_>) -> Result<(), RequestError> {
         for header in &self.ca.headers {
             headers.insert(header.name.clone(), header.value.clone());
         }

@@ -104,7 +104,9 @@ impl RootsWatcher {
     }
 
     async fn keep(&mut self) {
-        self.first_identity().await;
+        if self.secrets.identity().await.is_err() {
+            std::future::pending::<()>().await;
+        }
         let mut backoff = Backoff::new(RETRY_FIRST, RETRY_MAX, RETRY_JITTER);
         loop {
             let end = self.watch().await;
@@ -122,14 +124,6 @@ impl RootsWatcher {
                 }
             };
             sleep(wait).await;
-        }
-    }
-
-    async fn first_identity(&mut self) {
-        while self.secrets.seen().svid.is_none() {
-            if self.secrets.changed().await.is_err() {
-                std::future::pending::<()>().await;
-            }
         }
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use futures_util::Stream;
 use futures_util::stream::unfold;
-use signet_identity::{SpiffeId, Timestamp};
+use signet_identity::{SpiffeId, Svid, Timestamp};
 use signet_proto::workload_api::spiffe_workload_api_server::{SpiffeWorkloadApi, SpiffeWorkloadApiServer};
 use signet_proto::workload_api::{
     JwtBundlesRequest, JwtBundlesResponse, Jwtsvid, JwtsvidRequest, JwtsvidResponse, ValidateJwtsvidRequest,
@@ -79,18 +79,12 @@ impl WorkloadApi {
     }
 
     /// The identity, for which a call may wait a little.
-    async fn identity(&self) -> Result<Snapshot, Status> {
+    async fn identity(&self) -> Result<Versioned<Svid>, Status> {
         let mut secrets = self.secrets.clone();
-        let identity = async {
-            loop {
-                let snapshot = secrets.seen();
-                if snapshot.svid.is_some() || secrets.changed().await.is_err() {
-                    return snapshot;
-                }
-            }
-        };
-        let snapshot = timeout(FIRST_WAIT, identity).await.unwrap_or_default();
-        if snapshot.svid.is_some() { Ok(snapshot) } else { Err(Status::unavailable("no identity has come yet")) }
+        match timeout(FIRST_WAIT, secrets.identity()).await {
+            Ok(Ok(identity)) => Ok(identity),
+            Ok(Err(_)) | Err(_) => Err(Status::unavailable(NO_IDENTITY)),
+        }
     }
 
     async fn mint(&self, request: &JwtsvidRequest) -> Result<Minted, Status> {
@@ -101,9 +95,9 @@ impl WorkloadApi {
             "" => None,
             text => Some(text.parse().map_err(|_| Status::invalid_argument("spiffe_id is not a SPIFFE id"))?),
         };
-        let snapshot = self.identity().await?;
-        let held = snapshot.svid.as_ref().map(Versioned::content);
-        let id = held.map(|held| held.id().clone()).ok_or_else(|| Status::unavailable("no identity has come yet"))?;
+        let identity = self.identity().await?;
+        let held = identity.content();
+        let id = held.id().clone();
         if wanted.is_some_and(|wanted| wanted != id) {
             return Err(Status::permission_denied("the caller has no such identity"));
         }
@@ -112,7 +106,7 @@ impl WorkloadApi {
         if let Some(kept) = self.tokens().fresh(&id, &request.audience, now) {
             return Ok(kept);
         }
-        let minted = self.ca.mint(&id, &request.audience, held).await.map_err(|error| refused(&error))?;
+        let minted = self.ca.mint(&id, &request.audience, Some(held)).await.map_err(|error| refused(&error))?;
         let minted = Minted { id, token: minted.token, minted_at: now, expires_at: minted.expires_at };
         self.tokens().keep(&request.audience, minted.clone(), now);
         Ok(minted)
@@ -180,6 +174,8 @@ impl SpiffeWorkloadApi for WorkloadApi {
     }
 }
 
+const NO_IDENTITY: &str = "no identity has come yet";
+
 /// Why tokens cannot be judged here.
 const NO_KEYS: &str = "keys of JWT-SVIDs are not known here, read them from the issuer's OpenID Connect endpoint";
 
@@ -240,7 +236,7 @@ impl<T> Follower<T> {
         };
         let view = match &self.sent {
             Some(_) => news.await?,
-            None => timeout(FIRST_WAIT, news).await.map_err(|_| Status::unavailable("no identity has come yet"))??,
+            None => timeout(FIRST_WAIT, news).await.map_err(|_| Status::unavailable(NO_IDENTITY))??,
         };
         self.sent = Some(view.version);
         Ok((view.message)())
