@@ -6,7 +6,7 @@ use signet_identity::TrustDomain;
 use signet_identity::der::AltName;
 use signet_runtime::Reader;
 
-use super::kubernetes::{check_name, name};
+use super::kubernetes::{NEEDS_API_SERVER, check_name, name};
 use super::{CallersConfig, FederationConfig, KubernetesConfig, ServingConfig};
 use crate::kubernetes::{IstiodTlsConfig, MeshConfigPlace, Policy};
 
@@ -96,10 +96,10 @@ impl Istiod {
     ) {
         let Some(kubernetes) = kubernetes else {
             if follow.is_some() {
-                reader.refuse(FOLLOW, "needs an API server: set `kubernetes.server`, or run in a pod");
+                reader.refuse(FOLLOW, NEEDS_API_SERVER);
             }
             if self.secret.is_some() {
-                reader.refuse("istiod.tls_secret", "needs an API server: set `kubernetes.server`, or run in a pod");
+                reader.refuse("istiod.tls_secret", NEEDS_API_SERVER);
             }
             return;
         };

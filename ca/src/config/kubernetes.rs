@@ -16,6 +16,9 @@ use crate::kubernetes::{ConfigMapsConfig, IstiodTlsConfig, MeshConfigPlace, Poli
 const POD_CA_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt";
 const POD_TOKEN_FILE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/token";
 
+/// Why a setting is refused where there is no API server.
+pub(super) const NEEDS_API_SERVER: &str = "needs an API server: set `kubernetes.server`, or run in a pod";
+
 /// Longest name of an object (RFC 1123 subdomain).
 const NAME_MAX_BYTES: usize = 253;
 

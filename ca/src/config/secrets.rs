@@ -2,7 +2,7 @@
 
 use signet_runtime::Reader;
 
-use super::kubernetes::check_name;
+use super::kubernetes::{NEEDS_API_SERVER, check_name};
 
 /// The Secret of token keys, where the authority is in one too.
 const TOKEN_KEYS: &str = "signet-ca-jwt";
@@ -10,8 +10,6 @@ const TOKEN_KEYS: &str = "signet-ca-jwt";
 /// The Secret that Istio also keeps its own root in, where it is told to.
 pub(crate) const CACERTS: &str = "cacerts";
 const USE_CACERTS: &str = "authority.use_cacerts";
-
-const NEEDS: &str = "needs an API server: set `kubernetes.server`, or run in a pod";
 
 /// The names of both, where they are set.
 pub(super) struct Secrets {
@@ -29,7 +27,7 @@ pub(super) fn secrets(reader: &mut Reader, has_api_server: bool) -> Secrets {
         reader.refuse(USE_CACERTS, "does not go with `authority.secret`");
     }
     if uses_cacerts && !has_api_server {
-        reader.refuse(USE_CACERTS, NEEDS);
+        reader.refuse(USE_CACERTS, NEEDS_API_SERVER);
     }
     let authority = if uses_cacerts { Some(CACERTS.to_owned()) } else { named };
     let token_keys = secret(reader, "jwt.secret", has_api_server);
@@ -44,7 +42,7 @@ fn secret(reader: &mut Reader, key: &str, has_api_server: bool) -> Option<String
     let name: String = reader.optional(key)?;
     check_name(reader, key, &name);
     if !has_api_server {
-        reader.refuse(key, NEEDS);
+        reader.refuse(key, NEEDS_API_SERVER);
     }
     Some(name)
 }

@@ -80,6 +80,17 @@ impl ApiClient {
         parse(&answer)
     }
 
+    /// As [`ApiClient::read`]; `None` for what does not exist.
+    ///
+    /// # Errors
+    /// Every other variant of [`ApiError`].
+    pub(super) async fn find<T: DeserializeOwned>(&self, request: Built) -> Result<Option<T>, ApiError> {
+        match self.read(request).await {
+            Err(error) if error.is_not_found() => Ok(None),
+            read => read.map(Some),
+        }
+    }
+
     /// Sends `request` about one object, and leaves the answer unread.
     ///
     /// # Errors

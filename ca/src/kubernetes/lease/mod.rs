@@ -176,14 +176,11 @@ impl Elector {
     }
 
     async fn look(&mut self, began: Instant) -> Result<bool, ApiError> {
-        let read = self.client.read::<Record>(self.leases.request().get(&self.name, &GetParams::default())).await;
-        let record = match read {
-            Err(error) if error.is_not_found() => {
-                let fresh = Record::new(&self.name, &self.identity, self.times.duration, self.clock.now());
-                self.client.send_object(self.leases.request().create(&PostParams::default(), fresh.json()?)).await?;
-                return Ok(true);
-            }
-            read => read?,
+        let found = self.client.find::<Record>(self.leases.request().get(&self.name, &GetParams::default())).await?;
+        let Some(record) = found else {
+            let fresh = Record::new(&self.name, &self.identity, self.times.duration, self.clock.now());
+            self.client.send_object(self.leases.request().create(&PostParams::default(), fresh.json()?)).await?;
+            return Ok(true);
         };
         if record.is_held_by(&self.identity) {
             self.observed = None;

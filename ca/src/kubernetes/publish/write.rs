@@ -8,10 +8,7 @@ use super::board::{Outcome, Trouble};
 use super::form::{Form, Found};
 use super::policy::{Decision, Owned, Policy};
 use super::roots::{Seen, Wanted};
-use crate::kubernetes::api::{ApiClient, ApiError, parse};
-
-/// Largest object.
-const OBJECT_MAX_BYTES: usize = 4 * 1024 * 1024;
+use crate::kubernetes::api::{ApiClient, ApiError};
 
 /// Everything that writing needs. Cheap to clone.
 #[derive(Clone)]
@@ -63,11 +60,7 @@ impl<F: Form> Writer<F> {
 
     /// Where control planes share: what others need stays in it.
     async fn share(&self, place: &str, wanted: &Wanted) -> Result<Outcome, ApiError> {
-        let object = match self.client.read::<F::Object>(self.get(place)).await {
-            Ok(object) => object,
-            Err(error) if error.is_not_found() => F::Object::default(),
-            Err(error) => return Err(error),
-        };
+        let object: F::Object = self.client.find(self.get(place)).await?.unwrap_or_default();
         let found = self.form.found(&object);
         let joined = wanted.joined_with(found.value, found.claim);
         // What was read must still stand when this is written, or another's new root would be lost.
@@ -96,7 +89,7 @@ impl<F: Form> Writer<F> {
         let mut params = PatchParams::apply(&self.policy.manager);
         params.force = force;
         let request = self.form.collection(place).request().patch(self.form.name(), &params, &Patch::Apply(body));
-        parse(&self.client.send(request, OBJECT_MAX_BYTES).await?)
+        self.client.read(request).await
     }
 
     fn get(&self, place: &str) -> Result<Request<Vec<u8>>, kube::core::request::Error> {

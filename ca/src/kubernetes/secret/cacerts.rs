@@ -76,9 +76,6 @@ async fn look(client: &ApiClient, namespace: &str, cacerts: &str) -> Result<Stri
 
 async fn read(client: &ApiClient, namespace: &str, name: &str) -> Result<Option<Entries>, ApiError> {
     let request = Collection::within(CORE, namespace, "secrets").request().get(name, &GetParams::default());
-    match client.read::<Secret>(request).await {
-        Ok(secret) => Ok(Some(Snapshot::from(secret).entries)),
-        Err(error) if error.is_not_found() => Ok(None),
-        Err(error) => Err(error),
-    }
+    let secret: Option<Secret> = client.find(request).await?;
+    Ok(secret.map(|secret| Snapshot::from(secret).entries))
 }

@@ -137,13 +137,13 @@ impl SharedObject for SharedSecret {
 
     fn read(&self) -> Result<Option<Snapshot>, SharedError> {
         let request = self.secrets().get(&self.place.name, &GetParams::default());
-        match self.runtime.block_on(self.client.read::<Secret>(request)) {
-            Ok(secret) => self.snapshot(secret).map(Some),
-            Err(error) if error.is_not_found() => {
+        let found = self.runtime.block_on(self.client.find::<Secret>(request));
+        match found.map_err(|error| self.failed(&error))? {
+            Some(secret) => self.snapshot(secret).map(Some),
+            None => {
                 self.heard.now();
                 Ok(None)
             }
-            Err(error) => Err(self.failed(&error)),
         }
     }
 
@@ -168,15 +168,10 @@ impl SharedObject for SharedSecret {
     fn witness(&self) -> Result<Option<Witness>, SharedError> {
         let Some(name) = &self.place.witness else { return Ok(None) };
         let maps = Collection::within(CORE, &self.place.namespace, "configmaps").request();
-        let read = self.client.read::<RootsMap>(maps.get(name, &GetParams::default()));
-        match self.runtime.block_on(read) {
-            Ok(mut map) => {
-                let roots = map.data.remove(ROOTS_KEY).filter(|roots| !roots.trim().is_empty());
-                Ok(roots.map(|text| Witness { name: format!("configmap {}/{name}", self.place.namespace), text }))
-            }
-            Err(error) if error.is_not_found() => Ok(None),
-            Err(error) => Err(self.failed(&error)),
-        }
+        let read = self.client.find::<RootsMap>(maps.get(name, &GetParams::default()));
+        let map = self.runtime.block_on(read).map_err(|error| self.failed(&error))?;
+        let roots = map.and_then(|mut map| map.data.remove(ROOTS_KEY)).filter(|roots| !roots.trim().is_empty());
+        Ok(roots.map(|text| Witness { name: format!("configmap {}/{name}", self.place.namespace), text }))
     }
 
     fn place(&self) -> String {
