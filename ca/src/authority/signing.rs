@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use signet_identity::der::AltName;
 use signet_identity::{
-    BundleError, Certificate, CertificateError, KeyError, Lifetime, PrivateKey, PublicKey, Serial, SpiffeId, Timestamp,
-    TrustBundle, TrustDomain, VerifyError, der,
+    BundleError, Certificate, CertificateError, KeyError, Lifetime, PrivateKey, PublicKey, Serial, SignatureAlgorithm,
+    SpiffeId, Timestamp, TrustBundle, TrustDomain, VerifyError, der,
 };
 
 use super::material::Material;
@@ -82,6 +82,20 @@ pub struct SignedLeaf {
     pub der: Vec<u8>,
 }
 
+/// A leaf, as its signature will be over it.
+struct UnsignedLeaf {
+    serial: Serial,
+    lifetime: Lifetime,
+    to_be_signed: Vec<u8>,
+}
+
+impl UnsignedLeaf {
+    fn signed(self, algorithm: SignatureAlgorithm, signature: &[u8]) -> SignedLeaf {
+        let Self { serial, lifetime, to_be_signed } = self;
+        SignedLeaf { serial, lifetime, der: der::signed(&to_be_signed, algorithm, signature) }
+    }
+}
+
 /// Signs leaves. It exists only after a trial leaf was verified against its own roots.
 #[derive(Debug)]
 pub(crate) struct Signing {
@@ -131,15 +145,15 @@ impl Signing {
 
     pub(super) async fn sign(&self, template: &LeafTemplate) -> Result<SignedLeaf, SignError> {
         let unsigned = self.unsigned(template)?;
-        let signature = self.key.sign(&unsigned.der).await?;
-        Ok(self.signed(unsigned, &signature))
+        let signature = self.key.sign(&unsigned.to_be_signed).await?;
+        Ok(unsigned.signed(self.algorithm(), &signature))
     }
 
     /// As [`Signing::sign`], for a thread that may wait.
     pub(super) fn sign_waiting(&self, template: &LeafTemplate) -> Result<SignedLeaf, SignError> {
         let unsigned = self.unsigned(template)?;
-        let signature = self.key.sign_waiting(&unsigned.der)?;
-        Ok(self.signed(unsigned, &signature))
+        let signature = self.key.sign_waiting(&unsigned.to_be_signed)?;
+        Ok(unsigned.signed(self.algorithm(), &signature))
     }
 
     #[cfg(feature = "pkcs11")]
@@ -150,9 +164,9 @@ impl Signing {
         }
     }
 
-    fn unsigned(&self, template: &LeafTemplate) -> Result<SignedLeaf, KeyError> {
+    fn unsigned(&self, template: &LeafTemplate) -> Result<UnsignedLeaf, KeyError> {
         let serial = Serial::generate()?;
-        let der = encode::leaf(&encode::Leaf {
+        let to_be_signed = encode::leaf(&encode::Leaf {
             serial: &serial,
             algorithm: self.algorithm(),
             issuer_der: self.certificate.subject_der(),
@@ -163,14 +177,10 @@ impl Signing {
             public_key: &template.public_key,
             known_since: template.known_since,
         });
-        Ok(SignedLeaf { serial, lifetime: template.lifetime, der })
+        Ok(UnsignedLeaf { serial, lifetime: template.lifetime, to_be_signed })
     }
 
-    fn signed(&self, unsigned: SignedLeaf, signature: &[u8]) -> SignedLeaf {
-        SignedLeaf { der: der::signed(&unsigned.der, self.algorithm(), signature), ..unsigned }
-    }
-
-    pub(super) fn algorithm(&self) -> signet_identity::SignatureAlgorithm {
+    pub(super) fn algorithm(&self) -> SignatureAlgorithm {
         self.key.algorithm()
     }
 
