@@ -34,16 +34,6 @@ struct Folder {
     facts: BTreeMap<String, Value>,
 }
 
-fn fixtures() -> Option<PathBuf> {
-    match std::env::var_os("SIGNET_FIXTURES") {
-        Some(folder) => Some(PathBuf::from(folder).join("policy")),
-        None => {
-            let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/fixtures/policy");
-            beside.is_dir().then_some(beside)
-        }
-    }
-}
-
 fn folders(root: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(root).unwrap_or_else(|error| panic!("{}: {error}", root.display()));
     let mut folders: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()).collect();
@@ -106,7 +96,7 @@ impl Tally {
 
 #[test]
 fn every_case_of_the_fixtures_holds() {
-    let Some(root) = fixtures() else {
+    let Some(root) = signet_testkit::policy_fixtures() else {
         println!("fixtures: none found, {CASES_KNOWN} cases LEFT OUT; name a folder in `SIGNET_FIXTURES`");
         return;
     };

@@ -1,7 +1,8 @@
 //! Second opinions on certificates: OpenSSL's chain verification and a linter for RFC 5280.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
@@ -70,6 +71,21 @@ fn findings_at(place: &Value) -> Vec<String> {
     let at = word(&place["node_path"]);
     let found = place["finding_descriptions"].as_array().into_iter().flatten();
     found.map(|one| format!("{} {} at {at}", word(&one["severity"]), word(&one["code"]))).collect()
+}
+
+/// Runs `script` with `asked` as JSON on its stdin.
+///
+/// # Panics
+/// When Python cannot be started, or does not read.
+#[track_caller]
+pub fn ask(script: &str, asked: &Value) -> Output {
+    let mut command = Command::new(python());
+    command.args(["-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut program = command.spawn().expect("Python should start");
+    let mut stdin = program.stdin.take().expect("stdin is a pipe");
+    stdin.write_all(asked.to_string().as_bytes()).expect("the script should read");
+    drop(stdin);
+    program.wait_with_output().expect("the script should end")
 }
 
 #[track_caller]

@@ -2,9 +2,8 @@
 
 #![cfg(test)]
 
-use std::io::Write as _;
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
@@ -63,15 +62,7 @@ impl Minting {
             "issuer": format!("https://localhost:{oidc}/mesh"), "bundle": format!("https://localhost:{bundle}/"),
             "trust_domain": "cluster.local",
         });
-        let mut python = Command::new(tools::python())
-            .args(["-c", include_str!("../src/mint_and_verify.py")])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        python.stdin.take().unwrap().write_all(asked.to_string().as_bytes()).unwrap();
-        python.wait_with_output().unwrap()
+        tools::ask(include_str!("../src/mint_and_verify.py"), &asked)
     }
 }
 

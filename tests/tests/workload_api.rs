@@ -2,8 +2,6 @@
 
 #![cfg(test)]
 
-use std::io::Write as _;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -21,15 +19,7 @@ fn a_python_program_gets_identity_bundles_and_a_token_and_follows_a_rotation() {
     web.start_ready();
 
     let asked = json!({ "socket": format!("unix://{}", web.socket().display()), "audience": "reports" });
-    let mut python = Command::new(tools::python())
-        .args(["-c", include_str!("../src/workload_api.py")])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    python.stdin.take().unwrap().write_all(asked.to_string().as_bytes()).unwrap();
-    let output = python.wait_with_output().unwrap();
+    let output = tools::ask(include_str!("../src/workload_api.py"), &asked);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let found: Value = serde_json::from_slice(&output.stdout).unwrap();
     let id = web.id();

@@ -11,10 +11,24 @@ pub mod knobs;
 pub mod layout;
 pub mod token;
 
+use std::path::{Path, PathBuf};
+
 pub use ca::{IssuedLeaf, LeafBuilder, TestCa};
 pub use layout::istio_layout;
 pub use tempfile::TempDir;
 pub use token::TokenIssuer;
+
+/// The folder of policies with expected results: below `SIGNET_FIXTURES`, or where it stands beside the project. `None`
+/// where it is not given and not there: whoever leaves cases out then says so.
+pub fn policy_fixtures() -> Option<PathBuf> {
+    match std::env::var_os("SIGNET_FIXTURES") {
+        Some(folder) => Some(PathBuf::from(folder).join("policy")),
+        None => {
+            let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/fixtures/policy");
+            beside.is_dir().then_some(beside)
+        }
+    }
+}
 
 /// A directory of its own for one test, removed when dropped.
 ///

@@ -34,16 +34,6 @@ fn providers() -> Value {
     ])
 }
 
-fn fixtures() -> Option<PathBuf> {
-    match std::env::var_os("SIGNET_FIXTURES") {
-        Some(folder) => Some(PathBuf::from(folder).join("policy")),
-        None => {
-            let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/fixtures/policy");
-            beside.is_dir().then_some(beside)
-        }
-    }
-}
-
 /// Every YAML file below a folder.
 fn files(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
@@ -116,7 +106,7 @@ fn refusal(workdir: &Workdir, world: &World, identity_in_filter_state: bool) -> 
 
 #[test]
 fn envoy_accepts_what_every_fixture_becomes() {
-    let Some(root) = fixtures() else {
+    let Some(root) = signet_testkit::policy_fixtures() else {
         println!("accepted: no fixtures found, LEFT OUT; name a folder in `SIGNET_FIXTURES`");
         return;
     };
