@@ -14,6 +14,7 @@ pub mod open_files;
 pub mod shutdown;
 pub mod tasks;
 pub mod telemetry;
+pub mod unix_socket;
 
 pub use admin::Admin;
 pub use apart::{ApartError, apart};
@@ -24,3 +25,4 @@ pub use config::{ConfigError, Layers, Reader};
 pub use health::{Health, HealthHandle};
 pub use shutdown::{Shutdown, ShutdownTrigger};
 pub use tasks::{TaskError, Tasks};
+pub use unix_socket::UnixSocket;

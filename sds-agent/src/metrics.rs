@@ -14,6 +14,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use signet_identity::{Svid, Timestamp, TrustBundle};
 use signet_runtime::Clock;
+use signet_runtime::unix_socket::Denied;
 
 use crate::rotation::Standing;
 use crate::sds::SecretName;
@@ -34,9 +35,6 @@ const CA_SECONDS: [f64; 9] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0
 
 /// Forms of the protocol that a stream may have.
 const STREAM_KINDS: [&str; 2] = ["sotw", "delta"];
-
-/// Why a connection may be refused.
-const PEER_DENIED_REASONS: [&str; 3] = ["uid", "limit", "unknown"];
 
 /// All metrics of the agent. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -139,7 +137,7 @@ impl Metrics {
         for kind in STREAM_KINDS {
             drop(all.streams.get_or_create(&StreamKind { kind }));
         }
-        for reason in PEER_DENIED_REASONS {
+        for reason in Denied::ALL.map(Denied::name) {
             drop(all.peers_denied.get_or_create(&Reason { reason }));
         }
         for result in ["success", "failure"] {

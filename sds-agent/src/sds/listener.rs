@@ -1,90 +1,22 @@
-//! The Unix socket: who owns the path, who may connect, and what if the path is lost.
-//!
-//! A path that a live server holds is never taken away from it; a dead socket, left behind by a crash, is replaced;
-//! anything else in the way is left alone and told. The kernel says who the peer is before a byte is read.
+//! The Unix socket for proxies and programs: see [`UnixSocket`] for who owns the path and who may connect.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::Stream;
 use futures_util::stream::unfold;
-use rustix::fs::{FlockOperation, OFlags, flock};
-use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
-use signet_runtime::HealthHandle;
-use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::Semaphore;
-use tokio::time::{Interval, MissedTickBehavior, interval, sleep};
+use signet_runtime::unix_socket::{Admitted, SocketOptions};
+use signet_runtime::{HealthHandle, UnixSocket};
+
+pub use signet_runtime::unix_socket::BindError;
 
 use crate::config::SdsConfig;
 use crate::metrics::Metrics;
 use crate::sds::connection::Connection;
 
-/// Mode of directories made for the socket: others may pass through, since the socket has a mode of its own.
-const DIR_MODE: u32 = 0o755;
-
-/// Most connections open at once. A proxy needs one.
-pub const CONNECTIONS_MAX: usize = 1024;
-
-/// Time between two looks at whether the path still leads to our socket.
-const PATH_CHECK: Duration = Duration::from_secs(2);
-
-/// Wait after a failed accept, which is mostly for want of file descriptors.
-const ACCEPT_RETRY: Duration = Duration::from_millis(100);
-
-/// Why the socket cannot be served.
-#[derive(Debug, thiserror::Error)]
-pub enum BindError {
-    /// Another process serves on this path.
-    #[error("socket `{path}` is held by a live server, stop it or set `sds.socket` to another path")]
-    HeldByLiveServer {
-        /// The path.
-        path: PathBuf,
-    },
-    /// A file of another kind is in the way.
-    #[error("`{path}` exists and is not a socket, remove it or set `sds.socket` to another path")]
-    NotASocket {
-        /// The path.
-        path: PathBuf,
-    },
-    /// The operating system refused.
-    #[error("cannot {verb} `{path}`")]
-    Io {
-        /// What was tried.
-        verb: &'static str,
-        /// On which path.
-        path: PathBuf,
-        /// What the operating system said.
-        source: io::Error,
-    },
-}
-
-impl BindError {
-    fn io(verb: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
-        let path = path.to_owned();
-        move |source| Self::Io { verb, path, source }
-    }
-}
-
 /// The bound socket. Dropping it removes the path, if that is still ours.
 #[derive(Debug)]
 pub struct SdsListener {
-    path: PathBuf,
-    mode: u32,
-    listener: UnixListener,
-    /// Device and inode behind the path when it was bound.
-    inode: (u64, u64),
-    /// Users that may connect.
-    allowed: Vec<u32>,
-    places: Arc<Semaphore>,
-    /// Held for as long as we live, so that two agents starting at once cannot both take a dead path.
-    _lock: File,
-    check: Interval,
-    health: HealthHandle,
+    socket: UnixSocket,
     metrics: Metrics,
 }
 
@@ -94,149 +26,21 @@ impl SdsListener {
     /// # Errors
     /// Every variant of [`BindError`].
     pub fn bind(config: &SdsConfig, health: HealthHandle, metrics: Metrics) -> Result<Self, BindError> {
-        let path = config.socket.clone();
-        make_parent(&path)?;
-        let lock = lock(&path)?;
-        let (listener, inode) = take(&path, config.mode.bits())?;
-        let own = rustix::process::geteuid().as_raw();
-        let allowed = config.allowed_uids.iter().copied().chain([0, own]).collect();
-        let mut check = interval(PATH_CHECK);
-        check.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        health.ready();
-        let mode = config.mode.bits();
-        let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        Ok(Self { path, mode, listener, inode, allowed, places, _lock: lock, check, health, metrics })
+        let options = SocketOptions {
+            path: config.socket.clone(),
+            mode: config.mode.bits(),
+            allowed_uids: config.allowed_uids.clone(),
+            setting: "sds.socket",
+        };
+        Ok(Self { socket: UnixSocket::bind(options, health)?, metrics })
     }
 
     /// Connections of peers that may connect, without end.
     pub fn connections(self) -> impl Stream<Item = io::Result<Connection>> + Send {
         unfold(self, |mut listener| async move {
-            let connection = listener.accept().await;
-            Some((Ok(connection), listener))
+            let metrics = &listener.metrics;
+            let Admitted { stream, place } = listener.socket.accept(|why| metrics.peer_denied(why.name())).await;
+            Some((Ok(Connection::new(stream, place)), listener))
         })
     }
-
-    async fn accept(&mut self) -> Connection {
-        loop {
-            tokio::select! {
-                // A connection that is not accepted yet stays in the kernel's queue, a tick is only a reminder.
-                accepted = self.listener.accept() => match accepted {
-                    Ok((stream, _)) => if let Some(connection) = self.admit(stream) {
-                        return connection;
-                    },
-                    Err(error) => {
-                        tracing::warn!(%error, "connection could not be accepted");
-                        sleep(ACCEPT_RETRY).await;
-                    }
-                },
-                _ = self.check.tick() => self.keep_path(),
-            }
-        }
-    }
-
-    /// Lets a peer in, or closes the connection.
-    fn admit(&self, stream: UnixStream) -> Option<Connection> {
-        let reason = match stream.peer_cred() {
-            Ok(peer) if self.allowed.contains(&peer.uid()) => match self.places.clone().try_acquire_owned() {
-                Ok(place) => return Some(Connection::new(stream, place)),
-                Err(_) => {
-                    tracing::warn!(uid = peer.uid(), "connection refused, {CONNECTIONS_MAX} are open");
-                    "limit"
-                }
-            },
-            Ok(peer) => {
-                tracing::warn!(uid = peer.uid(), pid = peer.pid(), "connection refused, this user may not connect");
-                "uid"
-            }
-            Err(error) => {
-                tracing::warn!(%error, "connection refused, the peer's user is unknown");
-                "unknown"
-            }
-        };
-        self.metrics.peer_denied(reason);
-        None
-    }
-
-    /// Binds anew when the path no longer leads to our socket. Open connections are not touched.
-    fn keep_path(&mut self) {
-        if inode(&self.path).ok() == Some(self.inode) {
-            return self.health.ready();
-        }
-        match make_parent(&self.path).and_then(|()| take(&self.path, self.mode)) {
-            Ok((listener, inode)) => {
-                tracing::warn!(path = %self.path.display(), "socket was removed, bound it anew");
-                (self.listener, self.inode) = (listener, inode);
-                self.health.ready();
-            }
-            Err(error) => {
-                let error = signet_runtime::tasks::chain(&error);
-                tracing::error!(error, "socket was taken away and cannot be bound anew");
-                self.health.not_ready(error);
-            }
-        }
-    }
 }
-
-impl Drop for SdsListener {
-    fn drop(&mut self) {
-        if inode(&self.path).ok() == Some(self.inode)
-            && let Err(error) = fs::remove_file(&self.path)
-        {
-            tracing::warn!(%error, path = %self.path.display(), "socket could not be removed");
-        }
-    }
-}
-
-fn make_parent(path: &Path) -> Result<(), BindError> {
-    let Some(parent) = path.parent() else { return Ok(()) };
-    let made = DirBuilder::new().recursive(true).mode(DIR_MODE).create(parent);
-    made.map_err(BindError::io("create directory", parent))
-}
-
-fn lock(path: &Path) -> Result<File, BindError> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    let name = PathBuf::from(name);
-    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
-    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).custom_flags(flags).open(&name);
-    let file = file.map_err(BindError::io("create", &name))?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(Errno::WOULDBLOCK) => Err(BindError::HeldByLiveServer { path: path.to_owned() }),
-        Err(error) => Err(BindError::io("lock", &name)(error.into())),
-    }
-}
-
-/// Binds `path` if it is free or holds a dead socket.
-fn take(path: &Path, mode: u32) -> Result<(UnixListener, (u64, u64)), BindError> {
-    match fs::symlink_metadata(path) {
-        Ok(found) if !found.file_type().is_socket() => return Err(BindError::NotASocket { path: path.to_owned() }),
-        Ok(_) if is_served(path)? => return Err(BindError::HeldByLiveServer { path: path.to_owned() }),
-        Ok(_) => fs::remove_file(path).map_err(BindError::io("remove dead socket", path))?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(BindError::io("look at", path)(error)),
-    }
-    let listener = UnixListener::bind(path).map_err(BindError::io("bind", path))?;
-    fs::set_permissions(path, Permissions::from_mode(mode)).map_err(BindError::io("set mode of", path))?;
-    let inode = inode(path).map_err(BindError::io("look at", path))?;
-    Ok((listener, inode))
-}
-
-/// Whether somebody listens behind `path`. Does not wait: a server too busy to accept is alive, too.
-fn is_served(path: &Path) -> Result<bool, BindError> {
-    let failed = |error: Errno| BindError::io("probe", path)(error.into());
-    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    let probe = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None).map_err(failed)?;
-    match connect(&probe, &SocketAddrUnix::new(path).map_err(failed)?) {
-        Ok(()) | Err(Errno::AGAIN) => Ok(true),
-        Err(Errno::CONNREFUSED) => Ok(false),
-        Err(error) => Err(failed(error)),
-    }
-}
-
-fn inode(path: &Path) -> io::Result<(u64, u64)> {
-    fs::symlink_metadata(path).map(|found| (found.dev(), found.ino()))
-}
-
-#[cfg(test)]
-mod tests;

@@ -2,53 +2,51 @@
 
 use super::*;
 use std::os::unix::net::{UnixListener as StdListener, UnixStream as StdStream};
-use std::pin::pin;
 
-use futures_util::StreamExt;
-use signet_runtime::Health;
-use signet_testkit::TempDir;
+use tempfile::TempDir;
 use tokio::io::AsyncReadExt;
 
-fn config(dir: &TempDir) -> SdsConfig {
-    let mode = "0600".parse().unwrap();
-    SdsConfig { socket: dir.path().join("run/uds/socket"), mode, allowed_uids: Vec::new() }
+use crate::Health;
+
+fn config(dir: &TempDir) -> SocketOptions {
+    SocketOptions { path: dir.path().join("run/uds/socket"), mode: 0o600, allowed_uids: vec![], setting: "sds.socket" }
 }
 
-fn bind(config: &SdsConfig) -> Result<SdsListener, BindError> {
-    SdsListener::bind(config, Health::new().part("sds"), Metrics::new())
+fn bind(config: &SocketOptions) -> Result<UnixSocket, BindError> {
+    UnixSocket::bind(config.clone(), Health::new().part("sds"))
 }
 
 #[tokio::test]
 async fn the_socket_has_its_mode_and_is_gone_with_its_listener() {
-    let dir = signet_testkit::temp_dir();
+    let dir = tempfile::tempdir().unwrap();
     let config = config(&dir);
     let listener = bind(&config).unwrap();
-    assert_eq!(fs::metadata(&config.socket).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(fs::metadata(&config.path).unwrap().permissions().mode() & 0o777, 0o600);
     drop(listener);
-    assert!(!config.socket.exists());
+    assert!(!config.path.exists());
 }
 
 #[tokio::test]
 async fn a_path_held_by_a_live_server_is_left_to_it() {
-    let dir = signet_testkit::temp_dir();
+    let dir = tempfile::tempdir().unwrap();
     let config = config(&dir);
     let first = bind(&config).unwrap();
     assert!(matches!(bind(&config), Err(BindError::HeldByLiveServer { .. })), "another agent");
     drop(first);
 
-    let stranger = StdListener::bind(&config.socket).unwrap();
+    let stranger = StdListener::bind(&config.path).unwrap();
     let error = bind(&config).unwrap_err();
     assert!(error.to_string().contains("held by a live server"), "{error}");
-    assert!(StdStream::connect(&config.socket).is_ok(), "the stranger still serves");
+    assert!(StdStream::connect(&config.path).is_ok(), "the stranger still serves");
     drop(stranger);
 }
 
 #[tokio::test]
 async fn a_server_too_busy_to_accept_is_alive() {
-    let dir = signet_testkit::temp_dir();
+    let dir = tempfile::tempdir().unwrap();
     let config = config(&dir);
-    make_parent(&config.socket).unwrap();
-    let address = SocketAddrUnix::new(&config.socket).unwrap();
+    make_parent(&config.path).unwrap();
+    let address = SocketAddrUnix::new(&config.path).unwrap();
     let new = || socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::NONBLOCK, None).unwrap();
     let server = new();
     rustix::net::bind(&server, &address).unwrap();
@@ -61,28 +59,28 @@ async fn a_server_too_busy_to_accept_is_alive() {
 
 #[tokio::test]
 async fn a_dead_socket_is_replaced() {
-    let dir = signet_testkit::temp_dir();
+    let dir = tempfile::tempdir().unwrap();
     let config = config(&dir);
-    make_parent(&config.socket).unwrap();
-    drop(StdListener::bind(&config.socket).unwrap());
-    assert!(config.socket.exists(), "a crash leaves the path behind");
+    make_parent(&config.path).unwrap();
+    drop(StdListener::bind(&config.path).unwrap());
+    assert!(config.path.exists(), "a crash leaves the path behind");
     let _listener = bind(&config).unwrap();
-    assert!(StdStream::connect(&config.socket).is_ok());
+    assert!(StdStream::connect(&config.path).is_ok());
 }
 
 #[tokio::test]
 async fn a_file_of_another_kind_is_left_alone() {
-    let dir = signet_testkit::temp_dir();
+    let dir = tempfile::tempdir().unwrap();
     let config = config(&dir);
-    make_parent(&config.socket).unwrap();
-    fs::write(&config.socket, "precious").unwrap();
+    make_parent(&config.path).unwrap();
+    fs::write(&config.path, "precious").unwrap();
     assert!(matches!(bind(&config), Err(BindError::NotASocket { .. })));
-    assert_eq!(fs::read_to_string(&config.socket).unwrap(), "precious");
+    assert_eq!(fs::read_to_string(&config.path).unwrap(), "precious");
 }
 
 #[tokio::test]
 async fn a_directory_that_cannot_be_made_is_named() {
-    let dir = signet_testkit::temp_dir();
+    let dir = tempfile::tempdir().unwrap();
     let config = config(&dir);
     fs::write(dir.path().join("run"), "").unwrap();
     let error = bind(&config).unwrap_err();
@@ -91,64 +89,65 @@ async fn a_directory_that_cannot_be_made_is_named() {
 
 #[tokio::test]
 async fn a_socket_that_was_removed_is_bound_anew_and_a_stranger_on_its_path_is_respected() {
-    let dir = signet_testkit::temp_dir();
+    let dir = tempfile::tempdir().unwrap();
     let config = config(&dir);
     let health = Health::new();
-    let mut listener = SdsListener::bind(&config, health.part("sds"), Metrics::new()).unwrap();
-    fs::remove_file(&config.socket).unwrap();
+    let mut listener = UnixSocket::bind(config.clone(), health.part("sds")).unwrap();
+    fs::remove_file(&config.path).unwrap();
     listener.keep_path();
-    assert!(StdStream::connect(&config.socket).is_ok());
+    assert!(StdStream::connect(&config.path).is_ok());
 
-    fs::remove_file(&config.socket).unwrap();
-    let stranger = StdListener::bind(&config.socket).unwrap();
+    fs::remove_file(&config.path).unwrap();
+    let stranger = StdListener::bind(&config.path).unwrap();
     listener.keep_path();
     assert!(health.reasons()[0].1.contains("held by a live server"), "{:?}", health.reasons());
     drop(stranger);
     listener.keep_path();
     assert_eq!(health.reasons(), []);
     drop(listener);
-    assert!(!config.socket.exists());
+    assert!(!config.path.exists());
 }
 
 #[tokio::test]
 async fn a_strangers_socket_is_not_removed_at_the_end() {
-    let dir = signet_testkit::temp_dir();
+    let dir = tempfile::tempdir().unwrap();
     let config = config(&dir);
     let listener = bind(&config).unwrap();
-    fs::remove_file(&config.socket).unwrap();
-    let _stranger = StdListener::bind(&config.socket).unwrap();
+    fs::remove_file(&config.path).unwrap();
+    let _stranger = StdListener::bind(&config.path).unwrap();
     drop(listener);
-    assert!(config.socket.exists());
+    assert!(config.path.exists());
 }
 
 #[tokio::test]
 async fn a_user_who_is_not_listed_is_turned_away() {
-    let dir = signet_testkit::temp_dir();
+    let dir = tempfile::tempdir().unwrap();
     let config = config(&dir);
     let mut listener = bind(&config).unwrap();
     listener.allowed = vec![rustix::process::geteuid().as_raw() + 1];
-    let mut connections = pin!(listener.connections());
-    let mut stream = UnixStream::connect(&config.socket).await.unwrap();
+    let mut denied = Vec::new();
+    let mut stream = UnixStream::connect(&config.path).await.unwrap();
     tokio::select! {
-        _ = connections.next() => panic!("the connection was let in"),
+        _ = listener.accept(|why| denied.push(why)) => panic!("the connection was let in"),
         read = stream.read_u8() => {
             let closed = read.is_err_and(|error| error.kind() == io::ErrorKind::UnexpectedEof);
             assert!(closed, "without a byte");
         }
     }
+    assert_eq!(denied, [Denied::Uid]);
 }
 
 #[tokio::test]
 async fn the_number_of_connections_is_bounded_and_places_come_back() {
-    let dir = signet_testkit::temp_dir();
+    let dir = tempfile::tempdir().unwrap();
     let config = config(&dir);
     let mut listener = bind(&config).unwrap();
     listener.places = Arc::new(Semaphore::new(1));
     let (one, _far) = UnixStream::pair().unwrap();
     let held = listener.admit(one).unwrap();
     let (two, _far) = UnixStream::pair().unwrap();
-    assert!(listener.admit(two).is_none());
+    assert_eq!(listener.admit(two).unwrap_err(), Denied::Limit);
     drop(held);
     let (three, _far) = UnixStream::pair().unwrap();
-    assert!(listener.admit(three).is_some());
+    assert!(listener.admit(three).is_ok());
 }
