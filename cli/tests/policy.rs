@@ -356,3 +356,13 @@ fn tokens_are_verified_against_the_keys_that_are_given() {
     assert!(ask(&sign("me"), 1, &[]).contains("the keys of the issuer are not known"));
     assert!(ask("x: y", 1, &["--jwks", &keys]).contains("no rule of theirs matches"));
 }
+
+#[test]
+fn cases_that_lie_too_deep_to_be_found_are_said_and_end_the_run() {
+    let cases = "cases:\n- name: a\n  request: {to: {namespace: x, port: 80}, http: {}}\n  expect: allow\n";
+    let deep = format!("{}b.test.yaml", "d/".repeat(66));
+    let folder = folder(&[("a.yaml", GOOD), ("a.test.yaml", cases), (&deep, cases)]);
+    let output = check_status(&["policy", "test", &path(&folder)], "", 2);
+    assert!(text(&output.stderr).contains("more than 64 directories deep"), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stdout), "", "cases that nobody ran are no success");
+}

@@ -41,7 +41,7 @@ impl Checked {
 /// Reads every text and checks what was read, as far as it could be.
 pub fn check(sources: &Sources, options: &ReadOptions) -> Checked {
     let parsed: Vec<Parsed> = sources.ids().map(|id| documents(sources, id)).collect();
-    let reading = read_parsed(&parsed, options);
+    let reading = read_parsed(&parsed, sources, options);
     let mut findings = Findings::default();
     let (world, namespace) = (reading.partial(), &options.default_namespace);
     for document in parsed.iter().flatten().flatten() {

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub use custom::{CustomOptions, KnownService, custom_filters};
+pub(crate) use custom::{asked, provider_name};
 pub use ext_authz::ProviderError;
 pub use jwt::{HTTP_JWT_AUTHN, JwtOptions, jwt_filter, jwt_per_route};
 pub use local::local_filters;

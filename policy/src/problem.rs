@@ -160,7 +160,7 @@ codes! {
     RegexLike "0620" Warning "a value that looks like a regular expression, which it is not";
     HostNeverMatches "0621" Warning "a host that no request has";
     PortZero "0622" Warning "port 0: nothing listens there";
-    HeaderDeny "0623" Note "a DENY rule on a header: one that is sent twice arrives as one value with a comma";
+    HeaderDeny "0623" Note "a DENY rule on a header that Envoy makes one value of when it is sent twice: that value is another";
     SpacedClaim "0624" Warning "a claim that is split at spaces is compared with a value that has one";
 }
 

@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use serde_json::{Map, Value};
 
 pub use self::headers::Headers;
+pub(crate) use self::headers::is_joined;
 use self::headers::lower;
 
 use crate::model::Normalization;

@@ -4,6 +4,7 @@
 //! and what aliases may stand for, so that no text of any size makes the reader work for long or run out of memory.
 
 mod limits;
+mod mapping;
 mod node;
 mod reader;
 mod scalar;

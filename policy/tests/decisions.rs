@@ -155,7 +155,8 @@ fn the_mesh_is_known_by_each_of_its_names() {
 #[test]
 fn a_provider_is_asked_first_or_its_requests_are_refused() {
     let mesh = "extensionProviders:\n- {name: web, envoyExtAuthzHttp: {service: a, port: 80}}\n\
-                - {name: grpc, envoyExtAuthzGrpc: {service: a, port: 80}}\n- {name: log, zipkin: {}}\n";
+                - {name: grpc, envoyExtAuthzGrpc: {service: a, port: 80}}\n- {name: log, zipkin: {}}\n\
+                - {name: bad, envoyExtAuthzGrpc: {service: a, port: 0}}\n";
     let custom = |name: &str| format!("{{action: CUSTOM, provider: {{name: {name}}}, rules: [{{}}]}}");
     let found = |names: &[&str], point: Point| {
         let policies: Vec<String> = names.iter().map(|name| custom(name)).collect();
@@ -169,6 +170,9 @@ fn a_provider_is_asked_first_or_its_requests_are_refused() {
     assert_eq!(found(&["web"], Point::SidecarTcp), (Verdict::Allow, false), "nothing is enforced there, and told");
     assert_eq!(found(&["none"], Point::SidecarHttp), (Verdict::Deny, false));
     assert_eq!(found(&["log"], Point::SidecarHttp), (Verdict::Deny, false));
+    for point in [Point::SidecarHttp, Point::SidecarTcp] {
+        assert_eq!(found(&["bad"], point), (Verdict::Deny, false), "its settings are none: Envoy is told to refuse");
+    }
     assert_eq!(found(&["web", "grpc"], Point::SidecarHttp), (Verdict::Deny, false), "one provider is all there may be");
 }
 

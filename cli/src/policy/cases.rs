@@ -96,7 +96,7 @@ struct Outcome {
 
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<Answer, PolicyError> {
-    let found = files::cases(&args.paths).map_err(PolicyError::Request)?;
+    let found = files::cases(&args.paths).map_err(|refused| PolicyError::Request(refused.to_string()))?;
     if found.is_empty() {
         return Err(PolicyError::Request("no file ends with .test.yaml".to_owned()));
     }

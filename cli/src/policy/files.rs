@@ -28,10 +28,11 @@ pub(crate) fn read(paths: &[PathBuf]) -> Texts {
     for path in paths {
         if path.as_os_str() == "-" {
             texts.take("<stdin>", manifest(io::stdin().lock()));
-        } else if path.is_dir() {
-            texts.directory(path, 0);
         } else {
-            texts.file(path);
+            walk(path, &is_manifest, &mut |found| match found {
+                Ok(path) => texts.file(&path),
+                Err(refused) => texts.refuse(&refused),
+            });
         }
     }
     texts
@@ -44,43 +45,56 @@ impl Texts {
     }
 
     fn take(&mut self, name: &str, text: io::Result<String>) {
-        if self.read >= FILES_MAX {
-            return self.refuse(name, &format!("more than {FILES_MAX} files"));
-        }
+        let refused = |why: String| Refused { name: name.to_owned(), why };
         match text {
+            _ if self.read >= FILES_MAX => self.refuse(&refused(format!("more than {FILES_MAX} files"))),
             Ok(text) => {
                 self.sources.add(name, &text);
                 self.read += 1;
             }
-            Err(error) => self.refuse(name, &error.to_string()),
+            Err(error) => self.refuse(&refused(error.to_string())),
         }
     }
 
-    fn refuse(&mut self, name: &str, why: &str) {
+    fn refuse(&mut self, refused: &Refused) {
         self.unreadable += 1;
-        output::talk(&format!("cannot read `{name}`: {why}"));
+        output::talk(&refused.to_string());
     }
+}
 
-    /// In order of names, so that two runs say the same. Links to directories are not followed: they may lead in circles.
-    fn directory(&mut self, path: &Path, depth: usize) {
-        let name = path.display().to_string();
-        if depth > DEPTH_MAX {
-            return self.refuse(&name, &format!("more than {DEPTH_MAX} directories deep"));
-        }
-        let entries = match std::fs::read_dir(path).and_then(Iterator::collect::<io::Result<Vec<_>>>) {
-            Ok(entries) => entries,
-            Err(error) => return self.refuse(&name, &error.to_string()),
-        };
-        let mut paths: Vec<PathBuf> = entries.iter().map(std::fs::DirEntry::path).collect();
-        paths.sort();
-        for path in paths {
-            if path.is_dir() {
-                if !path.is_symlink() {
-                    self.directory(&path, depth + 1);
-                }
-            } else if is_manifest(&path) {
-                self.file(&path);
+/// A file or directory that was not read, and why.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read `{name}`: {why}")]
+pub(crate) struct Refused {
+    name: String,
+    why: String,
+}
+
+/// Tells every file below a directory that is wanted, and every directory that could not be searched, in order of
+/// names, so that two runs say the same. What is no directory is told itself, wanted or not: somebody named it. Links to
+/// directories are not followed below: they may lead in circles.
+fn walk(path: &Path, wanted: &dyn Fn(&Path) -> bool, tell: &mut dyn FnMut(Result<PathBuf, Refused>)) {
+    if path.is_dir() { search(path, 0, wanted, tell) } else { tell(Ok(path.to_path_buf())) }
+}
+
+fn search(path: &Path, depth: usize, wanted: &dyn Fn(&Path) -> bool, tell: &mut dyn FnMut(Result<PathBuf, Refused>)) {
+    let refused = |why: String| Refused { name: path.display().to_string(), why };
+    if depth > DEPTH_MAX {
+        return tell(Err(refused(format!("more than {DEPTH_MAX} directories deep"))));
+    }
+    let entries = match std::fs::read_dir(path).and_then(Iterator::collect::<io::Result<Vec<_>>>) {
+        Ok(entries) => entries,
+        Err(error) => return tell(Err(refused(error.to_string()))),
+    };
+    let mut paths: Vec<PathBuf> = entries.iter().map(std::fs::DirEntry::path).collect();
+    paths.sort();
+    for path in paths {
+        if !path.is_dir() {
+            if wanted(&path) {
+                tell(Ok(path));
             }
+        } else if !path.is_symlink() {
+            search(&path, depth + 1, wanted, tell);
         }
     }
 }
@@ -93,25 +107,24 @@ fn is_cases(path: &Path) -> bool {
 }
 
 /// Every file of cases that the paths name or hold, in order.
-pub(crate) fn cases(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
-    let mut found = Vec::new();
+///
+/// # Errors
+/// The first directory that could not be searched, or too many files: cases that nobody ran are no success.
+pub(crate) fn cases(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Refused> {
+    let (mut found, mut refused) = (Vec::new(), None);
     for path in paths {
-        search(path, 0, &mut found).map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;
+        walk(path, &is_cases, &mut |one| match one {
+            Ok(file) if found.len() < FILES_MAX => found.push(file),
+            Ok(file) => {
+                let why = format!("more than {FILES_MAX} files");
+                refused.get_or_insert(Refused { name: file.display().to_string(), why });
+            }
+            Err(error) => {
+                refused.get_or_insert(error);
+            }
+        });
     }
-    Ok(found)
-}
-
-fn search(path: &Path, depth: usize, found: &mut Vec<PathBuf>) -> io::Result<()> {
-    if !path.metadata()?.is_dir() {
-        if is_cases(path) && found.len() < FILES_MAX {
-            found.push(path.to_path_buf());
-        }
-        return Ok(());
-    }
-    let mut entries = std::fs::read_dir(path)?.map(|entry| Ok(entry?.path())).collect::<io::Result<Vec<PathBuf>>>()?;
-    entries.sort();
-    let follow = |entry: &&PathBuf| is_cases(entry) || (depth < DEPTH_MAX && entry.is_dir() && !entry.is_symlink());
-    entries.iter().filter(follow).try_for_each(|entry| search(entry, depth + 1, found))
+    refused.map_or(Ok(found), Err)
 }
 
 fn manifest(reader: impl Read) -> io::Result<String> {

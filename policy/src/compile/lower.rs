@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 pub(crate) use self::condition::Lowering;
 use self::providers::Asked;
 use super::{Check, Compiled, Conjunction, Index, Matcher, Rule, RuleId};
-use crate::model::{Action, AuthorizationPolicy, Clause, Condition, When, World};
+use crate::model::{AuthorizationPolicy, Clause, Condition, When, World};
 use crate::select::Selection;
 use crate::source::Place;
 
@@ -51,8 +51,7 @@ pub(super) fn compile(world: &World, selection: &Selection<'_>) -> Compiled {
     let selected = selection.select(&world.authorization);
     let mut compiled = Compiled::empty(selection.point);
     let mut told = BTreeSet::new();
-    let custom = selected.iter().map(|(_, policy)| *policy).filter(|policy| policy.action == Action::Custom);
-    let asked = Asked::new(&world.mesh, selection, custom);
+    let asked = Asked::new(&world.mesh, selection, selected.iter().map(|(_, policy)| *policy));
     for (index, policy) in selected {
         let lowering = Lowering::new(world, selection.point, policy);
         let mut lower = Lower { policy: u32::try_from(index).unwrap_or(u32::MAX), lowering, told: &mut told };

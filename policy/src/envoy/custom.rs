@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::ext_authz::{ProviderError, filter};
 use super::local::Built;
-use super::{Filter, Rbac, RenderOptions};
+use super::{Chain, Filter, Rbac, RenderOptions};
 use crate::model::{Action, AuthorizationPolicy, ExtensionProvider};
 
 /// What the results of the first filter are found under.
@@ -41,19 +41,11 @@ pub fn custom_filters(
     options: &RenderOptions<'_>,
     custom: &CustomOptions<'_>,
 ) -> (Vec<Filter>, Vec<ProviderError>) {
-    let mut by_provider: BTreeMap<&str, Vec<&AuthorizationPolicy>> = BTreeMap::new();
-    for policy in policies.iter().filter(|policy| policy.action == Action::Custom) {
-        let name = policy.provider.as_ref().map_or("", |name| &*name.value);
-        by_provider.entry(name).or_default().push(policy);
-    }
-    let too_many = by_provider.len() > 1 && !custom.several_providers;
     let (mut filters, mut errors) = (Vec::new(), Vec::new());
-    for (name, policies) in by_provider {
-        let before = format!("istio-ext-authz-{name}");
-        let asking = if too_many { Err(ProviderError::Several) } else { filter(name, &before, options.chain, custom) };
-        let behind = if asking.is_err() { BAD } else { "" };
-        let built = Built::of(policies.into_iter(), options, &format!("{before}-"), behind);
-        match asking {
+    for (name, asked) in asked(policies.iter().copied(), options.chain, custom) {
+        let behind = if asked.filter.is_err() { BAD } else { "" };
+        let built = Built::of(asked.policies.into_iter(), options, &format!("{}-", before(name)), behind);
+        match asked.filter {
             Ok(Some(asking)) => filters.extend([Filter::rbac(options.chain, watching(built)), asking]),
             Ok(None) => {}
             Err(error) => {
@@ -63,6 +55,44 @@ pub fn custom_filters(
         }
     }
     (filters, errors)
+}
+
+/// The policies of one provider, and what asks it.
+pub(crate) struct Asked<'p> {
+    policies: Vec<&'p AuthorizationPolicy>,
+    /// `None` where this chain has no use for a provider that speaks HTTP.
+    pub(crate) filter: Result<Option<Filter>, ProviderError>,
+}
+
+/// Every provider that CUSTOM policies name, and whether it can be asked. Other policies are passed over.
+///
+/// The only judgement on providers: what is decided here and what Envoy is told both rest on it.
+pub(crate) fn asked<'p>(
+    policies: impl Iterator<Item = &'p AuthorizationPolicy>,
+    chain: Chain,
+    custom: &CustomOptions<'_>,
+) -> BTreeMap<&'p str, Asked<'p>> {
+    let mut by_provider: BTreeMap<&str, Vec<&AuthorizationPolicy>> = BTreeMap::new();
+    for policy in policies.filter(|policy| policy.action == Action::Custom) {
+        by_provider.entry(provider_name(policy)).or_default().push(policy);
+    }
+    let too_many = by_provider.len() > 1 && !custom.several_providers;
+    let judged = by_provider.into_iter().map(|(name, policies)| {
+        let asking = || filter(name, &before(name), chain, custom);
+        let filter = if too_many { Err(ProviderError::Several) } else { asking() };
+        (name, Asked { policies, filter })
+    });
+    judged.collect()
+}
+
+/// The provider that a CUSTOM policy names; empty where it names none.
+pub(crate) fn provider_name(policy: &AuthorizationPolicy) -> &str {
+    policy.provider.as_ref().map_or("", |name| &name.value)
+}
+
+/// What the names of rules that ask a provider begin with.
+fn before(name: &str) -> String {
+    format!("istio-ext-authz-{name}")
 }
 
 /// The results are only looked at. A policy on trial is enforced as a refusal, which is Istio's doing and not its

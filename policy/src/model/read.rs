@@ -67,12 +67,12 @@ pub(crate) type Parsed = Result<Vec<Node>, Box<Problem>>;
 /// Reads every text.
 pub fn read(sources: &Sources, options: &ReadOptions) -> Reading {
     let parsed: Vec<Parsed> = sources.ids().map(|id| documents(sources, id)).collect();
-    read_parsed(&parsed, options)
+    read_parsed(&parsed, sources, options)
 }
 
 /// The same for texts that were parsed already.
-pub(crate) fn read_parsed(parsed: &[Parsed], options: &ReadOptions) -> Reading {
-    let mut reader = Reader { world: World::default(), log: Log::default(), options, seen: HashMap::new() };
+pub(crate) fn read_parsed(parsed: &[Parsed], sources: &Sources, options: &ReadOptions) -> Reading {
+    let mut reader = Reader { world: World::default(), log: Log::default(), sources, options, seen: HashMap::new() };
     for text in parsed {
         match text {
             Ok(documents) => documents.iter().for_each(|document| reader.document(document)),
@@ -85,6 +85,7 @@ pub(crate) fn read_parsed(parsed: &[Parsed], options: &ReadOptions) -> Reading {
 struct Reader<'a> {
     world: World,
     log: Log,
+    sources: &'a Sources,
     options: &'a ReadOptions,
     seen: HashMap<(ObjectKind, Box<str>, Box<str>), Place>,
 }
@@ -144,7 +145,8 @@ impl Reader<'_> {
         if kind != ObjectKind::Workload
             && let Some(first) = self.seen.insert(key, node.at)
         {
-            let message = format!("there is a second {kind} `{meta}`; the first stands in line {}", first.line);
+            let first = self.sources.locate(first);
+            let message = format!("there is a second {kind} `{meta}`; the first stands in {first}");
             self.log.push(Problem::new(Code::DuplicateObject, meta.at, message));
         }
         Some((meta, spec))
@@ -207,7 +209,8 @@ impl Reader<'_> {
 
     fn mesh(&mut self, node: &Node) {
         if let Some(first) = self.world.mesh.at {
-            let message = format!("there is a second mesh configuration; the first stands in line {}", first.line);
+            let first = self.sources.locate(first);
+            let message = format!("there is a second mesh configuration; the first stands in {first}");
             self.log.push(Problem::new(Code::SecondMeshConfig, node.at, message));
         }
         self.world.mesh = mesh::config(node, &mut self.log);

@@ -42,10 +42,14 @@ const JOINED_ON_ARRIVAL: [&str; 36] = [
     "x-request-id",
 ];
 
+/// Whether a header that is sent several times arrives as one value; the name is in lower case.
+pub(crate) fn is_joined(name: &str) -> bool {
+    JOINED_ON_ARRIVAL.binary_search(&name).is_ok()
+}
+
 /// What stands between the values of a header that is made one; `None` where each stays for itself.
 fn between(name: &str) -> Option<&'static str> {
-    let is_joined = JOINED_ON_ARRIVAL.binary_search(&name).is_ok();
-    is_joined.then_some(if name == "cookie" { "; " } else { "," })
+    is_joined(name).then_some(if name == "cookie" { "; " } else { "," })
 }
 
 /// Headers by their names in lower case. Several of one name are matched one by one, and read for tokens as one text.

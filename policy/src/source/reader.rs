@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use granit_parser::{Event, Marker, Parser, ScalarStyle, Span, StrInput, Tag};
 
 use super::limits::{ALIASED_VALUES_MAX, DEPTH_MAX, DOCUMENTS_MAX, SOURCE_MAX_BYTES, VALUES_MAX};
+use super::mapping::Mapping;
 use super::{Entry, Node, Place, SourceId, Sources, Value, scalar};
 use crate::problem::{Code, Problem};
 
@@ -133,25 +134,25 @@ impl<'a> Reader<'a> {
     }
 
     fn map(&mut self, span: &Span) -> Step<Value> {
-        let mut entries: Vec<Entry> = Vec::new();
-        let mut seen = std::collections::HashSet::new();
+        let mut mapping = Mapping::default();
         loop {
             let (event, key_span) = self.inside(span)?;
-            let key = match event {
-                Event::MappingEnd => return Ok(Value::Map(entries)),
-                Event::Scalar(text, ..) => text,
+            let (key, style) = match event {
+                Event::MappingEnd => return Ok(Value::Map(mapping.entries)),
+                Event::Scalar(text, style, ..) => (text, style),
                 _ => return self.refuse(Code::Unsupported, &key_span, "a key that is not a plain name"),
             };
             self.count(&key_span)?;
-            if key == "<<" {
-                return self.refuse(Code::Unsupported, &key_span, "`<<` merges mappings, which is not read here");
-            }
-            if !seen.insert(key.clone()) {
-                return self.refuse(Code::DuplicateKey, &key_span, &format!("`{key}` stands twice in one mapping"));
-            }
             let (event, value_span) = self.inside(&key_span)?;
             let node = self.node(event, &value_span)?;
-            entries.push(Entry { key: key.into(), key_at: self.place(&key_span), node });
+            let added = if key == "<<" && style == ScalarStyle::Plain {
+                mapping.merge(node)
+            } else {
+                mapping.add(Entry { key: key.into(), key_at: self.place(&key_span), node })
+            };
+            if let Err((code, message)) = added {
+                return self.refuse(code, &key_span, &message);
+            }
         }
     }
 

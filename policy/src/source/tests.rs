@@ -64,9 +64,32 @@ fn what_is_not_a_manifest_is_refused_where_it_stands() {
     check_refused("a: [", Code::NotYaml, (1, 4));
     check_refused("a: 1\na: 2\n", Code::DuplicateKey, (2, 1));
     check_refused("a: &x 1\nb:\n  <<: *x\n", Code::Unsupported, (3, 3));
+    check_refused("a: &x {k: 1}\nb:\n  k: 2\n  <<: *x\n", Code::Unsupported, (4, 3));
+    check_refused("a: &x {k: 1}\nb:\n  <<: *x\n  <<: *x\n", Code::DuplicateKey, (4, 3));
     check_refused("a: !!binary aGk=\n", Code::Unsupported, (1, 13));
     check_refused("? [a]\n: 1\n", Code::Unsupported, (1, 3));
     check_refused(&format!("a: {}{}", "[".repeat(DEPTH_MAX), "]".repeat(DEPTH_MAX)), Code::TooLarge, (1, 67));
+}
+
+/// As `kubectl` reads it, and YAML's own description of merge keys too.
+#[test]
+fn merge_keys_bring_in_what_is_not_written() {
+    let text = "a: &x {k: 1, l: 2}\nb: &y {l: 3, m: 4}\n";
+    for (mapping, want) in [
+        ("{<<: *x, k: 5}", "k=5 l=2"),
+        ("{n: 6, <<: *y}", "n=6 l=3 m=4"),
+        ("{<<: [*x, *y], m: 7}", "k=1 l=2 m=7"),
+        ("{<<: {}, k: 1}", "k=1"),
+        ("{'<<': x}", "<<=x"),
+    ] {
+        let node = one(&format!("{text}c: {mapping}\n"));
+        let Value::Map(entries) = &node.get("c").unwrap().value else { panic!("no mapping") };
+        let shown = |entry: &Entry| match &entry.node.value {
+            Value::Number(text) | Value::Text(text) => format!("{}={text}", entry.key),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(entries.iter().map(shown).collect::<Vec<_>>().join(" "), want, "{mapping}");
+    }
 }
 
 #[test]

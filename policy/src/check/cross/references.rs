@@ -6,9 +6,8 @@ use std::collections::hash_map::Entry;
 
 use crate::check::authorization::conditions;
 use crate::check::findings::Findings;
-use crate::model::{
-    Action, AuthorizationPolicy, Glob, Meta, PeerAuthentication, Provider, Target, Test, World, Written,
-};
+use crate::envoy::{Chain, CustomOptions, asked};
+use crate::model::{Action, AuthorizationPolicy, Glob, Meta, PeerAuthentication, Target, Test, World, Written};
 use crate::problem::Code;
 
 pub(super) fn authorization(policy: &AuthorizationPolicy, world: &World, findings: &mut Findings) {
@@ -37,12 +36,10 @@ fn namespace(value: &Written<Glob>, world: &World, findings: &mut Findings) {
 
 fn provider(policy: &AuthorizationPolicy, world: &World, findings: &mut Findings) {
     let Some(name) = policy.provider.as_ref().filter(|name| !name.value.is_empty()) else { return };
-    let known = world.mesh.provider(&name.value);
-    let message = match known.map(|known| &known.provider) {
-        None => format!("the mesh configuration has no provider `{name}`: what the rules match is refused"),
-        Some(Provider::Other) => format!("`{name}` is no provider for authorization: what the rules match is refused"),
-        Some(Provider::Http { .. } | Provider::Grpc { .. }) => return,
-    };
+    let custom = CustomOptions { providers: &world.mesh.providers, several_providers: false, services: None };
+    let judged = asked(std::iter::once(policy), Chain::Http, &custom);
+    let Some(error) = judged.into_values().find_map(|asked| asked.filter.err()) else { return };
+    let message = format!("{error}: what the rules match is refused");
     findings.advise(Code::ProviderUnknown, name.at, message, "see `extensionProviders` of the mesh configuration");
 }
 

@@ -45,11 +45,12 @@ fn namespaces() {
 
 #[test]
 fn providers() {
-    let mesh = "extensionProviders: [{name: known, envoyExtAuthzHttp: {service: a}}, {name: log, envoyFileAccessLog: {}}]\n---\n";
+    let mesh = "extensionProviders: [{name: known, envoyExtAuthzHttp: {service: a, port: 80}}, {name: bad, envoyExtAuthzHttp: {service: a}}, {name: log, envoyFileAccessLog: {}}]\n---\n";
     let policy =
         |name: &str| authorization(&format!("  action: CUSTOM\n  provider: {{name: {name}}}\n  rules: [{{}}]\n"));
     check_finds(&format!("{mesh}{}", policy("§other")), Code::ProviderUnknown);
     check_finds(&format!("{mesh}{}", policy("§log")), Code::ProviderUnknown);
+    check_finds(&format!("{mesh}{}", policy("§bad")), Code::ProviderUnknown);
     check_silent(&format!("{mesh}{}", policy("known")), Code::ProviderUnknown);
     check_silent(&policy("other"), Code::ProviderUnknown);
     let around = format!("{}{}", pod("foo", "{app: a}", ""), service("{name: tcp-a, port: 9000}"));

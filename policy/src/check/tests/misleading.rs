@@ -109,7 +109,13 @@ fn hosts_methods_ports_headers_and_claims() {
     check_finds(&to("ALLOW", "methods: [§GET], notMethods: [GET]"), Code::NeverMatches);
     check_finds(&to("ALLOW", "ports: [§'80', '81'], notPorts: ['81', '80']"), Code::NeverMatches);
     check_silent(&to("ALLOW", "ports: ['80', '81'], notPorts: ['81']"), Code::NeverMatches);
-    check_finds(&rule("DENY", "{when: [{key: §'request.headers[x]', values: [a]}]}"), Code::HeaderDeny);
+    let header =
+        |name: &str, rest: &str| rule("DENY", &format!("{{when: [{{key: §'request.headers[{name}]', {rest}}}]}}"));
+    check_finds(&header("User-Agent", "values: [a]"), Code::HeaderDeny);
+    // Several of this name stay several, and each is compared; and a value that is demanded has no way around it.
+    for (name, rest) in [("x-own", "values: [a]"), ("user-agent", "notValues: [a]")] {
+        check_silent(&header(name, rest).replace('§', ""), Code::HeaderDeny);
+    }
     let claim =
         |value: &str| rule("ALLOW", &format!("{{when: [{{key: 'request.auth.claims[scope]', values: [{value}]}}]}}"));
     check_finds(&claim("§'read write'"), Code::SpacedClaim);

@@ -6,7 +6,7 @@ use crate::check::findings::Findings;
 use crate::model::{Action, Condition, MeshConfig, Normalization, PathPattern, StringPattern, Test, Values, Written};
 use crate::path::normalize;
 use crate::problem::Code;
-use crate::request::SPLIT_ALWAYS;
+use crate::request::{SPLIT_ALWAYS, is_joined};
 use crate::source::Place;
 
 /// What only regular expressions have.
@@ -38,7 +38,7 @@ pub(super) fn check(action: Action, condition: &Condition, mesh: &MeshConfig, fi
         }),
         Test::Header(name, values) => {
             each(values, |value, _| looks(&value.text, value.at, findings));
-            if action == Action::Deny && !values.any_of.is_empty() {
+            if excluded(false) && is_joined(&name.to_ascii_lowercase()) && !values.any_of.is_empty() {
                 header(name, condition.name.at, findings);
             }
         }
@@ -157,7 +157,8 @@ fn method(value: &Written<StringPattern>, findings: &mut Findings) {
 }
 
 fn header(name: &str, at: Place, findings: &mut Findings) {
-    let message = format!("a client that sends `{name}` twice is compared as one value with a comma, and may slip by");
+    let message =
+        format!("Envoy makes one value of a `{name}` that is sent twice, which is none of these, and may slip by");
     findings.tell(Code::HeaderDeny, at, message);
 }
 

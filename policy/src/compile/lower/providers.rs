@@ -1,6 +1,9 @@
-//! Whether the external service that a CUSTOM policy names can be asked.
+//! Whether the external service that a CUSTOM policy names can be asked. Envoy's rendering judges; this remembers.
 
-use crate::model::{Action, AuthorizationPolicy, MeshConfig, Provider};
+use std::collections::BTreeMap;
+
+use crate::envoy::{Chain, CustomOptions, asked, provider_name};
+use crate::model::{Action, AuthorizationPolicy, MeshConfig};
 use crate::select::Selection;
 
 /// What becomes of a policy.
@@ -14,36 +17,34 @@ pub(super) enum Answer {
     Drop,
 }
 
-pub(super) struct Asked<'a> {
-    mesh: &'a MeshConfig,
-    sees_http: bool,
-    /// More providers than the mesh's switches allow.
-    too_many: bool,
+pub(super) struct Asked<'p> {
+    by_provider: BTreeMap<&'p str, Answer>,
 }
 
-impl<'a> Asked<'a> {
-    pub(super) fn new<'p>(
-        mesh: &'a MeshConfig,
+impl<'p> Asked<'p> {
+    pub(super) fn new(
+        mesh: &MeshConfig,
         selection: &Selection<'_>,
-        custom: impl Iterator<Item = &'p AuthorizationPolicy>,
+        policies: impl Iterator<Item = &'p AuthorizationPolicy>,
     ) -> Self {
-        let mut names: Vec<&str> = custom.filter_map(|policy| Some(&*policy.provider.as_ref()?.value)).collect();
-        names.sort_unstable();
-        names.dedup();
-        let too_many = names.len() > 1 && !selection.switches.several_providers;
-        Self { mesh, sees_http: selection.point.sees_http(), too_many }
+        let chain = if selection.point.sees_http() { Chain::Http } else { Chain::Tcp };
+        let several_providers = selection.switches.several_providers;
+        let custom = CustomOptions { providers: &mesh.providers, several_providers, services: None };
+        let judged = asked(policies, chain, &custom).into_iter().map(|(name, asked)| {
+            let answer = match asked.filter {
+                Ok(Some(_)) => Answer::Ask,
+                Ok(None) => Answer::Drop,
+                Err(_) => Answer::Refuse,
+            };
+            (name, answer)
+        });
+        Self { by_provider: judged.collect() }
     }
 
     pub(super) fn about(&self, policy: &AuthorizationPolicy) -> Answer {
-        if policy.action != Action::Custom {
-            return Answer::Ask;
-        }
-        let name = policy.provider.as_ref().map(|provider| &*provider.value);
-        let named = name.and_then(|name| self.mesh.provider(name));
-        match (named.map(|provider| &provider.provider), self.too_many) {
-            (None | Some(Provider::Other), _) | (_, true) => Answer::Refuse,
-            (Some(Provider::Http { .. }), false) if !self.sees_http => Answer::Drop,
-            (Some(Provider::Http { .. } | Provider::Grpc { .. }), false) => Answer::Ask,
+        match policy.action {
+            Action::Custom => self.by_provider.get(provider_name(policy)).copied().unwrap_or(Answer::Refuse),
+            _ => Answer::Ask,
         }
     }
 }

@@ -83,6 +83,26 @@ fn what_is_wrong_is_told_where_it_stands() {
 }
 
 #[test]
+fn what_stands_twice_is_told_with_the_file_of_the_first() {
+    let object = policy("  {}\n");
+    let mesh = "trustDomain: a\n";
+    for (text, code, place) in
+        [(&*object, Code::DuplicateObject, "one.yaml:1:1"), (mesh, Code::SecondMeshConfig, "one.yaml:1:1")]
+    {
+        let mut sources = Sources::new();
+        sources.add("one.yaml", text);
+        sources.add("two.yaml", text);
+        let told = read(&sources, &ReadOptions::default()).problems;
+        let told: Vec<_> =
+            told.iter().map(|found| (found.code, sources.name(found.at.source), &*found.message)).collect();
+        assert!(
+            matches!(*told, [(found, "two.yaml", message)] if found == code && message.ends_with(place)),
+            "{told:?}"
+        );
+    }
+}
+
+#[test]
 fn there_is_no_world_beside_an_error() {
     let broken = reading(&policy("  action: BLAH\n"));
     assert!(broken.has_errors());
