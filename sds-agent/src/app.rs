@@ -14,7 +14,10 @@ use crate::metrics::Metrics;
 use crate::roots::{self, RootsWatcher};
 use crate::rotation::Policy;
 use crate::rotator::Rotator;
+use crate::sds::demands::Demands;
+use crate::sds::keeper::Keeper;
 use crate::sds::service::SdsService;
+use crate::sds::view::Policy as SdsPolicy;
 use crate::sds::{BindError, SdsListener, server};
 use crate::secrets;
 use crate::workload_api::WorkloadApi;
@@ -67,7 +70,19 @@ impl Agent {
         tasks.start("admin", admin.serve(health.clone(), metrics.registry(&clock), shutdown.clone()));
         let ca = Arc::new(CaClient::new(config, clock.clone(), metrics.clone()));
         let programs = WorkloadApi::new(reader.clone(), ca.clone(), clock.clone(), metrics.clone(), shutdown.clone());
-        let proxies = SdsService::new(reader.clone(), shutdown.clone(), metrics.clone());
+        let demands = Demands::new();
+        let policy = SdsPolicy::of(config);
+        let (keeper, views) = Keeper::new(
+            policy,
+            config.sds.files.clone(),
+            reader.clone(),
+            &demands,
+            clock.clone(),
+            health.part("secrets"),
+            metrics.clone(),
+        );
+        tasks.start("secrets", keeper.run(shutdown.clone()));
+        let proxies = SdsService::new(views, demands, shutdown.clone(), metrics.clone());
         tasks.start("sds", server::serve(listener, proxies, programs, shutdown.clone()));
         let (teller, listener) = roots::channel();
         let (domain, part) = (config.identity.trust_domain.clone(), health.part("roots"));

@@ -13,9 +13,11 @@ use signet_runtime::config::Effective;
 use signet_runtime::telemetry::{LogFilter, LogFormat};
 use signet_runtime::{ConfigError, Layers, Reader};
 
+mod sds;
 mod setting;
 mod values;
 
+pub use sds::{SdsConfig, SdsFilesConfig};
 pub use setting::SETTINGS;
 pub use values::{CaAddress, CaAddresses, CaHeader, HeaderError, ServerName, SocketMode, Uid, ValueError};
 
@@ -111,17 +113,6 @@ pub struct TokenConfig {
     pub audience: String,
 }
 
-/// The socket for proxies.
-#[derive(Debug, Clone)]
-pub struct SdsConfig {
-    /// Its path.
-    pub socket: PathBuf,
-    /// Its file mode.
-    pub mode: SocketMode,
-    /// Users that may connect beside the agent's own and root.
-    pub allowed_uids: Vec<u32>,
-}
-
 /// How the process talks.
 #[derive(Debug, Clone)]
 pub struct LogConfig {
@@ -141,7 +132,7 @@ pub fn load(layers: Layers, headers: &[(String, String)]) -> Result<(Config, Eff
     let identity = identity(&mut reader);
     let ca = ca(&mut reader, &root, headers);
     let token = token(&mut reader, &root);
-    let sds = sds(&mut reader, &root);
+    let sds = sds::sds(&mut reader, &root, identity.as_ref().map(|identity| &identity.trust_domain));
     let output_dir = reader.optional("files.output_dir");
     let admin_listen = reader.or("admin.listen", "127.0.0.1:15020");
     let log = log(&mut reader);
@@ -223,21 +214,6 @@ fn token(reader: &mut Reader, root: &Path) -> Option<TokenConfig> {
     let file = path(reader, "token.file", root, "var/run/secrets/tokens/istio-token");
     let audience = reader.or("token.audience", "istio-ca");
     Some(TokenConfig { file: file?, audience: audience? })
-}
-
-fn sds(reader: &mut Reader, root: &Path) -> Option<SdsConfig> {
-    let socket = path(reader, "sds.socket", root, "var/run/secrets/workload-spiffe-uds/socket");
-    let mode = reader.parsed_or("sds.mode", "0600");
-    let words = reader.optional::<Vec<String>>("sds.allowed_uids").unwrap_or_default();
-    let allowed_uids = words.iter().filter_map(|word| match word.parse::<Uid>() {
-        Ok(uid) => Some(uid.0),
-        Err(error) => {
-            reader.refuse("sds.allowed_uids", error.to_string());
-            None
-        }
-    });
-    let allowed_uids = allowed_uids.collect();
-    Some(SdsConfig { socket: socket?, mode: mode?, allowed_uids })
 }
 
 fn log(reader: &mut Reader) -> Option<LogConfig> {

@@ -8,6 +8,7 @@ pub mod app;
 pub mod ca_client;
 pub mod config;
 pub mod files;
+pub mod material;
 pub mod metrics;
 pub mod roots;
 pub mod rotation;

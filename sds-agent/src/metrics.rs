@@ -17,11 +17,12 @@ use signet_runtime::Clock;
 use signet_runtime::unix_socket::Denied;
 
 use crate::rotation::Standing;
-use crate::sds::SecretName;
+use crate::sds::ResourceName;
 use crate::sds::subscription::Reason as SendReason;
 
 mod expiry;
 mod labels;
+mod resources;
 mod roots;
 mod workload_api;
 
@@ -67,6 +68,7 @@ struct All {
     file_writes: Family<Outcome, Counter>,
     expiry: Expiry,
     roots: roots::Roots,
+    resources: resources::Resources,
     workload_calls: workload_api::Calls,
 }
 
@@ -96,6 +98,7 @@ impl Default for All {
             file_writes: Family::default(),
             expiry: Expiry::default(),
             roots: roots::Roots::default(),
+            resources: resources::Resources::default(),
             workload_calls: workload_api::Calls::default(),
         }
     }
@@ -128,7 +131,7 @@ impl Metrics {
         }
         drop(all.expired_nonces.get_or_create(&SDS));
         drop(all.renewals.get_or_create(&Renewal { result: "success", code: "ok" }));
-        for resource in SecretName::ALL.map(SecretName::as_str) {
+        for resource in ResourceName::KINDS {
             drop(all.nacks.get_or_create(&Resource { resource }));
             for reason in SendReason::ALL.map(SendReason::name) {
                 drop(all.pushes.get_or_create(&Push { resource, reason }));
@@ -176,6 +179,7 @@ impl Metrics {
         to.register("sds_nacks", "Secrets that a proxy rejected", all.nacks.clone());
         to.register("sds_unknown_names", "Names asked for that do not exist", all.unknown_names.clone());
         workload_api::register(&all.workload_calls, to);
+        all.resources.register(to);
         to.register("peer_denied", "Connections refused", all.peers_denied.clone());
         to.register("file_writes", "Attempts to write the files", all.file_writes.clone());
     }

@@ -55,6 +55,11 @@ impl<T> Versioned<T> {
         &self.content
     }
 
+    /// The content, to be kept.
+    pub fn shared(&self) -> Arc<T> {
+        self.content.clone()
+    }
+
     /// Its version.
     pub fn version(&self) -> &Version {
         &self.version

@@ -36,6 +36,11 @@ pub const SETTINGS: &[Setting] = &[
     Setting::new("sds.socket", "socket for proxies [default: <root_dir>/var/run/secrets/workload-spiffe-uds/socket]"),
     Setting::new("sds.mode", "mode of that socket [default: 0600]"),
     Setting::new("sds.allowed_uids", "users that may connect beside the agent's own and root [default: none]"),
+    Setting::new(
+        "sds.file_dirs",
+        "directories of files that proxies may name [default: <root_dir>/etc/certs, <root_dir>/etc/istio]",
+    ),
+    Setting::new("sds.system_roots_file", "roots served as `file-root:system` [default: the operating system's]"),
     Setting::known_as(
         "OUTPUT_CERTS",
         "files.output_dir",

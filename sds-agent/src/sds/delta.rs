@@ -7,25 +7,30 @@ use std::collections::BTreeSet;
 
 use tokio::time::Instant;
 
-use crate::sds::SecretName;
-use crate::sds::stream::{Note, Outcome};
-use crate::sds::subscription::{Nonces, Offer, Push, Reason, Secret, Subscriptions};
-use crate::secrets::Snapshot;
+use crate::sds::stream::{Note, Outcome, unknown};
+use crate::sds::subscription::{Due, Nonces, Offer, Push, Reason, Refused, Subscriptions};
+use crate::sds::view::{Found, RootsForm, View};
+use crate::sds::{NAMES_MAX, ResourceName};
 
 /// One message of a client, in words of this room.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct DeltaRequest {
     /// Known names it subscribes to.
-    pub known: BTreeSet<SecretName>,
+    pub known: BTreeSet<ResourceName>,
     /// Other names it subscribes to.
     pub unknown: Vec<String>,
     /// Known names it gives up.
-    pub dropped: BTreeSet<SecretName>,
+    pub dropped: BTreeSet<ResourceName>,
     /// The nonce it answers, empty when it answers none.
     pub nonce: String,
     /// Why it rejected that message, if it did.
     pub rejection: Option<String>,
 }
+
+/// The client asked for more names, one message after the other, than a stream may hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("stream has more than {NAMES_MAX} resource names")]
+pub struct TooManyWanted;
 
 /// One client's state.
 #[derive(Debug)]
@@ -40,29 +45,48 @@ impl DeltaStream {
         Self { wanted: Subscriptions::default(), nonces: Nonces::new(random) }
     }
 
+    /// In which form the client wants roots.
+    pub fn set_form(&mut self, form: RootsForm) {
+        self.wanted.set_form(form);
+    }
+
+    /// What the client asks for.
+    pub fn wanted(&self) -> &Subscriptions {
+        &self.wanted
+    }
+
     /// Takes in one message.
-    pub fn on_request(&mut self, request: DeltaRequest, snapshot: &Snapshot, now: Instant) -> Outcome {
+    ///
+    /// # Errors
+    /// [`TooManyWanted`]; the stream must then end.
+    pub fn on_request(&mut self, request: DeltaRequest, view: &View, now: Instant) -> Result<Outcome, TooManyWanted> {
         let mut notes = Vec::new();
         let mut offers = self.judge(&request, &mut notes, now);
-        for name in request.dropped {
+        for name in &request.dropped {
             self.wanted.remove(name);
         }
-        offers.retain(|offer| !request.known.contains(&offer.secret.name()));
+        offers.retain(|offer| !request.known.contains(offer.secret.name()));
+        let mut refused = unknown(request.unknown);
         for name in request.known {
-            self.wanted.add(name);
-            let secret = Secret::current(name, snapshot);
-            offers.extend(secret.map(|secret| Offer { secret, reason: Reason::Asked }));
+            match self.wanted.find(&name, view) {
+                Found::Refused(why) => refused.push(Refused { name: name.to_string(), why }),
+                Found::Absent => drop(self.wanted.add(name)),
+                Found::Ready(secret) => {
+                    self.wanted.add(name);
+                    offers.push(Offer { secret, reason: Reason::Asked });
+                }
+            }
         }
-        if !request.unknown.is_empty() {
-            notes.push(Note::Unknown { names: request.unknown.clone() });
+        if self.wanted.len() > NAMES_MAX {
+            return Err(TooManyWanted);
         }
-        Outcome { push: self.push(offers, request.unknown), notes }
+        Ok(self.outcome(offers, refused, notes))
     }
 
     /// What must be sent after secrets changed or a wait ended.
-    pub fn on_change(&mut self, snapshot: &Snapshot, now: Instant) -> Option<Push> {
-        let offers = self.wanted.due(snapshot, now);
-        self.push(offers, Vec::new())
+    pub fn on_change(&mut self, view: &View, now: Instant) -> Outcome {
+        let Due { offers, refused } = self.wanted.due(view, now);
+        self.outcome(offers, refused, Vec::new())
     }
 
     /// When [`DeltaStream::on_change`] is due without news.
@@ -84,6 +108,14 @@ impl DeltaStream {
             }
         }
         Vec::new()
+    }
+
+    fn outcome(&mut self, offers: Vec<Offer>, refused: Vec<Refused>, mut notes: Vec<Note>) -> Outcome {
+        let removed: Vec<_> = refused.iter().map(|refused| refused.name.clone()).collect();
+        if !refused.is_empty() {
+            notes.push(Note::Refused(refused));
+        }
+        Outcome { push: self.push(offers, removed), notes }
     }
 
     fn push(&mut self, offers: Vec<Offer>, removed: Vec<String>) -> Option<Push> {

@@ -1,10 +1,12 @@
 //! Secrets for the tests of this room.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use signet_identity::{Lifetime, Timestamp};
 use signet_testkit::TestCa;
 
+use crate::sds::view::{Policy, Shelf, View};
 use crate::secrets::{SecretReader, SecretWriter, Snapshot, channel};
 
 /// A CA and what it has published so far.
@@ -47,8 +49,18 @@ impl Sample {
         self.writer.withdraw();
     }
 
-    /// What is served now.
-    pub(super) fn now(&self) -> Snapshot {
+    /// What the writer published last.
+    pub(super) fn snapshot(&self) -> Snapshot {
         self.reader.current()
+    }
+
+    /// What is served now.
+    pub(super) fn now(&self) -> View {
+        let policy = Policy {
+            trust_domain: "cluster.local".parse().unwrap(),
+            federated: [].into(),
+            file_dirs: vec!["/etc/certs".into()],
+        };
+        View::new(Arc::new(policy), self.snapshot(), Shelf::new())
     }
 }

@@ -3,51 +3,60 @@
 //! A stream is driven by whoever reads its answers; there is no task of its own, and nothing is kept of the proxy but
 //! its id.
 
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::time::Duration;
 
 use futures_util::Stream;
 use futures_util::future::Either;
 use futures_util::stream::unfold;
-use signet_proto_envoy::pb::envoy::config::core::v3::Node;
 use signet_proto_envoy::pb::envoy::service::discovery::v3::{
     DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse,
 };
 use signet_proto_envoy::pb::envoy::service::secret::v3::secret_discovery_service_server::SecretDiscoveryService;
 use signet_runtime::Shutdown;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use tonic::{Code, Request as Call, Response, Status, Streaming};
 
 use crate::metrics::{Metrics, StreamGuard};
-use crate::sds::SecretName;
-use crate::sds::delta::{DeltaRequest, DeltaStream};
-use crate::sds::stream::{Note, Outcome, Request, SotwStream, quoted};
-use crate::sds::subscription::{Offer, Push, Reason, Secret};
+use crate::sds::ResourceName;
+use crate::sds::delta::DeltaStream;
+use crate::sds::demands::{Demands, Lease};
+use crate::sds::exchange::{Exchange, invalid, not_served};
+use crate::sds::keeper::ViewReader;
+use crate::sds::stream::{Note, NothingServed, Outcome, Request, SotwStream, quoted, unknown, why};
+use crate::sds::subscription::{Offer, Push, Reason, Refused};
+use crate::sds::view::{Found, RootsForm};
 use crate::sds::wire::{self, InvalidRequest, NodeId};
-use crate::secrets::{SecretReader, Snapshot};
+
+/// How long a unary call waits for what is looked for only when somebody asks.
+const FETCH_WAIT: Duration = Duration::from_secs(2);
 
 /// Rejections on one stream are told loudly at most this often.
 const REJECTION_TOLD_EVERY: Duration = Duration::from_secs(1);
 
-/// Serves what `secrets` holds.
+/// Serves what can be told.
 #[derive(Debug)]
 pub struct SdsService {
-    secrets: SecretReader,
+    views: ViewReader,
+    demands: Demands,
     shutdown: Shutdown,
     metrics: Metrics,
 }
 
 impl SdsService {
     /// A service that ends its streams when shutdown begins.
-    pub fn new(secrets: SecretReader, shutdown: Shutdown, metrics: Metrics) -> Self {
-        Self { secrets, shutdown, metrics }
+    pub fn new(views: ViewReader, demands: Demands, shutdown: Shutdown, metrics: Metrics) -> Self {
+        Self { views, demands, shutdown, metrics }
     }
 
     fn drive<X: Exchange>(&self, exchange: X, inbound: Streaming<X::Request>) -> Answers<X::Response> {
         let driver = Driver {
             exchange,
             inbound,
-            secrets: self.secrets.clone(),
+            views: self.views.clone(),
+            demands: self.demands.clone(),
+            leases: BTreeMap::new(),
             shutdown: self.shutdown.clone(),
             metrics: self.metrics.clone(),
             node: None,
@@ -64,26 +73,50 @@ impl SdsService {
         }))
     }
 
-    fn fetch(&self, request: DiscoveryRequest) -> Result<DiscoveryResponse, Status> {
+    async fn fetch(&self, request: DiscoveryRequest) -> Result<DiscoveryResponse, Status> {
+        let form = request.node.as_ref().map_or(RootsForm::Any, wire::roots_form);
         let request = Request::try_from(request).map_err(|error| invalid(&error))?;
         if request.known.is_empty() && request.unknown.is_empty() {
             return Err(invalid(&InvalidRequest::NoNames));
         }
-        self.metrics.unknown_names(request.unknown.len());
-        if request.known.is_empty() {
-            return Err(Status::not_found(format!("no secret is named {}", quoted(&request.unknown))));
+        let (mut refused, mut offers) = (unknown(request.unknown), Vec::new());
+        let until = Instant::now() + FETCH_WAIT;
+        for name in request.known {
+            match self.find(&name, form, until).await? {
+                Found::Refused(why) => refused.push(Refused { name: name.to_string(), why }),
+                Found::Ready(secret) => offers.push(Offer { secret, reason: Reason::Asked }),
+                Found::Absent => {
+                    return Err(Status::unavailable(format!("secret `{name}` is not available yet")));
+                }
+            }
         }
-        let snapshot = self.secrets.current();
-        let missing: Vec<_> =
-            request.known.iter().filter(|name| Secret::current(**name, &snapshot).is_none()).collect();
-        if let Some(name) = missing.first() {
-            return Err(Status::unavailable(format!("secret `{}` is not available yet", name.as_str())));
+        self.metrics.unknown_names(refused.len());
+        if offers.is_empty() {
+            return Err(not_served(&NothingServed { refused }));
         }
-        let secrets = request.known.iter().filter_map(|name| Secret::current(*name, &snapshot));
-        let offers: Vec<_> = secrets.map(|secret| Offer { secret, reason: Reason::Asked }).collect();
         let push = Push { nonce: String::new(), offers, removed: Vec::new() };
         count(&self.metrics, &push);
         Ok(wire::response(push))
+    }
+
+    /// The answer to `name`; what is looked for only when somebody asks is asked for and waited for.
+    async fn find(&self, name: &ResourceName, form: RootsForm, until: Instant) -> Result<Found, Status> {
+        let mut views = self.views.clone();
+        let found = views.seen().find(name, form);
+        if !name.is_on_demand() || !matches!(found, Found::Absent) {
+            return Ok(found);
+        }
+        let _lease = self.demands.lease(name.clone()).map_err(|error| Status::resource_exhausted(error.to_string()))?;
+        loop {
+            match views.seen().find(name, form) {
+                Found::Absent => {}
+                found => return Ok(found),
+            }
+            match timeout_at(until, views.changed()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) | Err(_) => return Ok(Found::Absent),
+            }
+        }
     }
 }
 
@@ -109,7 +142,7 @@ impl SecretDiscoveryService for SdsService {
     }
 
     async fn fetch_secrets(&self, call: Call<DiscoveryRequest>) -> Result<Response<DiscoveryResponse>, Status> {
-        let answer = self.fetch(call.into_inner());
+        let answer = self.fetch(call.into_inner()).await;
         if let Err(status) = &answer {
             tracing::info!(code = ?status.code(), reason = status.message(), "secrets were not fetched");
         }
@@ -117,91 +150,19 @@ impl SecretDiscoveryService for SdsService {
     }
 }
 
-/// What the two forms of the protocol have in common for the one who drives a stream.
-trait Exchange: Send + 'static {
-    const KIND: &'static str;
-    type Request: Send + 'static;
-    type Response: Send + 'static;
-
-    fn node(request: &Self::Request) -> Option<&Node>;
-    fn answer(&mut self, request: Self::Request, snapshot: &Snapshot) -> Result<Outcome, Status>;
-    fn news(&mut self, snapshot: &Snapshot) -> Option<Push>;
-    fn wake_at(&self) -> Option<Instant>;
-    fn encode(push: Push) -> Self::Response;
-}
-
-impl Exchange for SotwStream {
-    const KIND: &'static str = "sotw";
-    type Request = DiscoveryRequest;
-    type Response = DiscoveryResponse;
-
-    fn node(request: &Self::Request) -> Option<&Node> {
-        request.node.as_ref()
-    }
-
-    fn answer(&mut self, request: Self::Request, snapshot: &Snapshot) -> Result<Outcome, Status> {
-        let request = Request::try_from(request).map_err(|error| invalid(&error))?;
-        let outcome = self.on_request(request, snapshot, Instant::now());
-        outcome.map_err(|error| Status::not_found(error.to_string()))
-    }
-
-    fn news(&mut self, snapshot: &Snapshot) -> Option<Push> {
-        self.on_change(snapshot, Instant::now())
-    }
-
-    fn wake_at(&self) -> Option<Instant> {
-        Self::wake_at(self)
-    }
-
-    fn encode(push: Push) -> Self::Response {
-        wire::response(push)
-    }
-}
-
-impl Exchange for DeltaStream {
-    const KIND: &'static str = "delta";
-    type Request = DeltaDiscoveryRequest;
-    type Response = DeltaDiscoveryResponse;
-
-    fn node(request: &Self::Request) -> Option<&Node> {
-        request.node.as_ref()
-    }
-
-    fn answer(&mut self, request: Self::Request, snapshot: &Snapshot) -> Result<Outcome, Status> {
-        let request = DeltaRequest::try_from(request).map_err(|error| invalid(&error))?;
-        Ok(self.on_request(request, snapshot, Instant::now()))
-    }
-
-    fn news(&mut self, snapshot: &Snapshot) -> Option<Push> {
-        self.on_change(snapshot, Instant::now())
-    }
-
-    fn wake_at(&self) -> Option<Instant> {
-        Self::wake_at(self)
-    }
-
-    fn encode(push: Push) -> Self::Response {
-        wire::delta_response(push)
-    }
-}
-
 /// What a stream does next.
 enum Next {
-    Send(Push),
-    Wait,
+    Take(Outcome),
     Done,
-}
-
-impl From<Option<Push>> for Next {
-    fn from(push: Option<Push>) -> Self {
-        push.map_or(Self::Wait, Self::Send)
-    }
 }
 
 struct Driver<X: Exchange> {
     exchange: X,
     inbound: Streaming<X::Request>,
-    secrets: SecretReader,
+    views: ViewReader,
+    demands: Demands,
+    /// What is looked for because this stream asks.
+    leases: BTreeMap<ResourceName, Lease>,
     shutdown: Shutdown,
     metrics: Metrics,
     node: Option<NodeId>,
@@ -223,21 +184,22 @@ impl<X: Exchange> Driver<X> {
                 // in the stream, news stay marked as not seen, and a wait is begun anew.
                 biased;
                 message = self.inbound.message() => self.request(message),
-                changed = self.secrets.changed() => match changed {
-                    Ok(()) => Ok(self.exchange.news(&self.secrets.seen()).into()),
+                changed = self.views.changed() => match changed {
+                    Ok(()) => self.exchange.news(&self.views.seen()).map(Next::Take),
                     Err(gone) => Err(Status::unavailable(gone.to_string())),
                 },
-                () = wait => Ok(self.exchange.news(&self.secrets.current()).into()),
+                () = wait => self.exchange.news(&self.views.current()).map(Next::Take),
                 () = self.shutdown.begun() => Err(Status::unavailable("agent is stopping")),
             };
-            match next {
-                Ok(Next::Wait) => {}
+            let Outcome { push, notes } = match next {
+                Ok(Next::Take(outcome)) => outcome,
                 Ok(Next::Done) => return None,
-                Ok(Next::Send(push)) => {
-                    count(&self.metrics, &push);
-                    return Some(Ok(X::encode(push)));
-                }
                 Err(status) => return Some(Err(status)),
+            };
+            notes.iter().for_each(|note| self.tell(note));
+            if let Some(push) = push {
+                count(&self.metrics, &push);
+                return Some(Ok(X::encode(push)));
             }
         }
     }
@@ -248,19 +210,37 @@ impl<X: Exchange> Driver<X> {
             Ok(None) => return Ok(Next::Done),
             Err(status) => return self.broken(&status),
         };
-        self.answer(message).map(Next::from).inspect_err(|status| {
+        self.answer(message).map(Next::Take).inspect_err(|status| {
             self.metrics.stream_failed();
             tracing::warn!(node = self.node_id(), code = ?status.code(), reason = status.message(), "stream refused");
         })
     }
 
-    fn answer(&mut self, message: X::Request) -> Result<Option<Push>, Status> {
+    fn answer(&mut self, message: X::Request) -> Result<Outcome, Status> {
         if self.node.is_none() {
-            self.node = Some(NodeId::of(X::node(&message)).map_err(|error| invalid(&error))?);
+            let node = X::node(&message);
+            self.node = Some(NodeId::of(node).map_err(|error| invalid(&error))?);
+            if let Some(node) = node {
+                self.exchange.greet(node);
+            }
         }
-        let Outcome { push, notes } = self.exchange.answer(message, &self.secrets.current())?;
-        notes.iter().for_each(|note| self.tell(note));
-        Ok(push)
+        let outcome = self.exchange.answer(message, &self.views.current())?;
+        self.lease()?;
+        Ok(outcome)
+    }
+
+    /// Asks for what this stream wants and is looked for only then, and for nothing else any more.
+    fn lease(&mut self) -> Result<(), Status> {
+        let wanted = self.exchange.wanted();
+        self.leases.retain(|name, _| wanted.contains(name));
+        for name in wanted.names().filter(|name| name.is_on_demand()) {
+            if !self.leases.contains_key(name) {
+                let lease = self.demands.lease(name.clone());
+                let lease = lease.map_err(|error| Status::resource_exhausted(error.to_string()))?;
+                self.leases.insert(name.clone(), lease);
+            }
+        }
+        Ok(())
     }
 
     fn broken(&self, status: &Status) -> Result<Next, Status> {
@@ -284,18 +264,18 @@ impl<X: Exchange> Driver<X> {
                 self.metrics.stale_nonce();
                 tracing::debug!(node = self.node_id(), "message with a stale nonce ignored");
             }
-            Note::Unknown { names } => {
-                self.metrics.unknown_names(names.len());
-                tracing::warn!(node = self.node_id(), names = quoted(names), "proxy asked for unknown secrets");
+            Note::Refused(refused) => {
+                self.metrics.unknown_names(refused.len());
+                tracing::warn!(node = self.node_id(), reason = why(refused), "proxy asked for what it cannot have");
             }
         }
     }
 
     /// Every rejection is counted, but a proxy that rejects in a loop must not fill the log.
-    fn tell_rejection(&mut self, names: &[SecretName], reason: &str) {
-        let names: Vec<_> = names.iter().copied().map(SecretName::as_str).collect();
-        self.metrics.rejected(names.iter().copied());
-        let (now, secrets) = (Instant::now(), names.join(","));
+    fn tell_rejection(&mut self, names: &[ResourceName], reason: &str) {
+        self.metrics.rejected(names.iter().map(ResourceName::kind));
+        let names: Vec<_> = names.iter().map(ResourceName::to_string).collect();
+        let (now, secrets) = (Instant::now(), quoted(&names));
         if self.rejection_told.is_none_or(|told| now >= told + REJECTION_TOLD_EVERY) {
             self.rejection_told = Some(now);
             tracing::warn!(node = self.node_id(), secrets, reason, "proxy rejected a secret");
@@ -309,12 +289,8 @@ impl<X: Exchange> Driver<X> {
     }
 }
 
-fn invalid(error: &InvalidRequest) -> Status {
-    Status::invalid_argument(error.to_string())
-}
-
 fn count(metrics: &Metrics, push: &Push) {
     for offer in &push.offers {
-        metrics.pushed(offer.secret.name().as_str(), offer.reason.name());
+        metrics.pushed(offer.secret.name().kind(), offer.reason.name());
     }
 }

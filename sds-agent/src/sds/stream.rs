@@ -7,15 +7,15 @@ use std::collections::BTreeSet;
 
 use tokio::time::Instant;
 
-use crate::sds::SecretName;
-use crate::sds::subscription::{Nonces, Offer, Push, Reason, Secret, Subscriptions};
-use crate::secrets::Snapshot;
+use crate::sds::ResourceName;
+use crate::sds::subscription::{Due, Nonces, Offer, Push, Reason, Refused, Subscriptions};
+use crate::sds::view::{Found, Refusal, RootsForm, View};
 
 /// One message of a client, in words of this room.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Request {
     /// Known names it asks for.
-    pub known: BTreeSet<SecretName>,
+    pub known: BTreeSet<ResourceName>,
     /// Other names it asks for.
     pub unknown: Vec<String>,
     /// The nonce it answers, empty when it answers none.
@@ -30,17 +30,14 @@ pub enum Note {
     /// The client rejected an answer.
     Rejected {
         /// The secrets in it that are still wanted.
-        names: Vec<SecretName>,
+        names: Vec<ResourceName>,
         /// The client's words.
         message: String,
     },
     /// The message answers something older than the last answer.
     Stale,
-    /// Names that do not exist.
-    Unknown {
-        /// As they were written.
-        names: Vec<String>,
-    },
+    /// Names that are not served.
+    Refused(Vec<Refused>),
 }
 
 /// What follows from one message.
@@ -52,12 +49,19 @@ pub struct Outcome {
     pub notes: Vec<Note>,
 }
 
-/// Every name that the client asked for is unknown: there is nothing to serve on this stream.
+/// No name that the client asked for is served: there is nothing to do on this stream.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no secret is named {}", quoted(names))]
-pub struct NothingKnown {
-    /// As they were written.
-    pub names: Vec<String>,
+#[error("{}", why(refused))]
+pub struct NothingServed {
+    /// Each name with the reason; at least one.
+    pub refused: Vec<Refused>,
+}
+
+impl NothingServed {
+    /// The weightiest reason: a name that exists, but not for this client, before one that does not exist.
+    pub fn refusal(&self) -> Refusal {
+        self.refused.iter().map(|refused| refused.why).max().unwrap_or(Refusal::Unknown)
+    }
 }
 
 /// One client's state.
@@ -84,39 +88,64 @@ impl SotwStream {
         Self { wanted: Subscriptions::default(), nonces: Nonces::new(random) }
     }
 
+    /// In which form the client wants roots.
+    pub fn set_form(&mut self, form: RootsForm) {
+        self.wanted.set_form(form);
+    }
+
+    /// What the client asks for.
+    pub fn wanted(&self) -> &Subscriptions {
+        &self.wanted
+    }
+
     /// Takes in one message.
     ///
     /// # Errors
-    /// [`NothingKnown`]; the stream must then end.
-    pub fn on_request(&mut self, request: Request, snapshot: &Snapshot, now: Instant) -> Result<Outcome, NothingKnown> {
+    /// [`NothingServed`]; the stream must then end.
+    pub fn on_request(&mut self, request: Request, view: &View, now: Instant) -> Result<Outcome, NothingServed> {
         let relation = self.relation(&request.nonce);
         let mut notes = Vec::new();
         if relation == Relation::Stale {
             return Ok(Outcome { push: None, notes: vec![Note::Stale] });
         }
         let mut offers = self.judge(relation, &request, &mut notes, now);
-        if request.known.is_empty() && !request.unknown.is_empty() {
-            return Err(NothingKnown { names: request.unknown });
-        }
-        self.wanted.retain(|name| request.known.contains(&name));
-        offers.retain(|offer| request.known.contains(&offer.secret.name()));
+        let is_fresh = relation == Relation::Fresh && request.rejection.is_none();
+        let mut refused = unknown(request.unknown);
+        self.wanted.retain(|name| request.known.contains(name));
+        offers.retain(|offer| request.known.contains(offer.secret.name()));
         for name in request.known {
-            let added = self.wanted.add(name);
-            if added || (relation == Relation::Fresh && request.rejection.is_none()) {
-                let secret = Secret::current(name, snapshot);
-                offers.extend(secret.map(|secret| Offer { secret, reason: Reason::Asked }));
+            match self.wanted.find(&name, view) {
+                Found::Refused(why) => {
+                    self.wanted.remove(&name);
+                    refused.push(Refused { name: name.to_string(), why });
+                }
+                Found::Absent => drop(self.wanted.add(name)),
+                Found::Ready(secret) if self.wanted.add(name) || is_fresh => {
+                    offers.push(Offer { secret, reason: Reason::Asked });
+                }
+                Found::Ready(_) => {}
             }
         }
-        if !request.unknown.is_empty() {
-            notes.push(Note::Unknown { names: request.unknown });
+        if !refused.is_empty() {
+            if self.wanted.is_empty() {
+                return Err(NothingServed { refused });
+            }
+            notes.push(Note::Refused(refused));
         }
         Ok(Outcome { push: self.push(offers), notes })
     }
 
     /// What must be sent after secrets changed or a wait ended.
-    pub fn on_change(&mut self, snapshot: &Snapshot, now: Instant) -> Option<Push> {
-        let offers = self.wanted.due(snapshot, now);
-        self.push(offers)
+    ///
+    /// # Errors
+    /// [`NothingServed`]; the stream must then end.
+    pub fn on_change(&mut self, view: &View, now: Instant) -> Result<Outcome, NothingServed> {
+        let Due { offers, refused } = self.wanted.due(view, now);
+        if !refused.is_empty() && self.wanted.is_empty() {
+            return Err(NothingServed { refused });
+        }
+        let notes = if refused.is_empty() { Vec::new() } else { vec![Note::Refused(refused)] };
+        Ok(Outcome { push: self.push(offers), notes })
     }
 
     /// When [`SotwStream::on_change`] is due without news.
@@ -165,6 +194,22 @@ const NAMES_TOLD_MAX: usize = 5;
 
 /// Characters of a name told, at most.
 const NAME_TOLD_MAX_CHARS: usize = 100;
+
+/// The names that nobody knows, as refused.
+pub fn unknown(names: Vec<String>) -> Vec<Refused> {
+    names.into_iter().map(|name| Refused { name, why: Refusal::Unknown }).collect()
+}
+
+/// One sentence about names that are not served.
+pub fn why(refused: &[Refused]) -> String {
+    match refused.iter().find(|refused| refused.why != Refusal::Unknown) {
+        Some(Refused { name, why }) => format!("secret {} {why}", quoted(std::slice::from_ref(name))),
+        None => {
+            let names: Vec<_> = refused.iter().map(|refused| refused.name.clone()).collect();
+            format!("no secret is named {}", quoted(&names))
+        }
+    }
+}
 
 /// Names for an error or a log line: escaped, cut short, a few.
 pub fn quoted(names: &[String]) -> String {

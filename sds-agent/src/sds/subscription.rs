@@ -4,13 +4,15 @@
 //! the place of an older one, so nothing queues up behind a slow reader.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::time::Duration;
 
-use signet_identity::{Svid, TrustBundle};
 use tokio::time::Instant;
 
-use crate::sds::SecretName;
-use crate::secrets::{Snapshot, Version, Versioned};
+use crate::sds::name::ResourceName;
+use crate::sds::secret::Secret;
+use crate::sds::view::{Found, Refusal, RootsForm, View};
+use crate::secrets::Version;
 
 /// Wait before a rejected secret is offered again; it doubles each time. Short, because what the client fell back to
 /// ends sooner than what it rejected.
@@ -18,41 +20,6 @@ pub const REOFFER_FIRST: Duration = Duration::from_secs(1);
 
 /// Longest wait before a rejected secret is offered again.
 pub const REOFFER_MAX: Duration = Duration::from_secs(300);
-
-/// One secret with its content.
-#[derive(Debug, Clone)]
-pub enum Secret {
-    /// Chain and key.
-    Identity(Versioned<Svid>),
-    /// Roots.
-    Roots(Versioned<TrustBundle>),
-}
-
-impl Secret {
-    /// The secret of this name as it is now, if there is one.
-    pub fn current(name: SecretName, snapshot: &Snapshot) -> Option<Self> {
-        match name {
-            SecretName::Default => snapshot.svid.clone().map(Self::Identity),
-            SecretName::RootCa => snapshot.bundle.clone().map(Self::Roots),
-        }
-    }
-
-    /// Its name.
-    pub const fn name(&self) -> SecretName {
-        match self {
-            Self::Identity(_) => SecretName::Default,
-            Self::Roots(_) => SecretName::RootCa,
-        }
-    }
-
-    /// Its version.
-    pub fn version(&self) -> &Version {
-        match self {
-            Self::Identity(svid) => svid.version(),
-            Self::Roots(bundle) => bundle.version(),
-        }
-    }
-}
 
 /// Why something is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,10 +102,29 @@ impl Nonces {
     }
 }
 
+/// A name that is not served to this client.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Refused {
+    /// As it was written.
+    pub name: String,
+    /// Why.
+    pub why: Refusal,
+}
+
+/// What must be sent unasked.
+#[derive(Debug, Default)]
+pub struct Due {
+    /// Secrets.
+    pub offers: Vec<Offer>,
+    /// Names that turned out not to be this client's; they are forgotten.
+    pub refused: Vec<Refused>,
+}
+
 /// The secrets that one client subscribed to.
 #[derive(Debug, Default)]
 pub struct Subscriptions {
-    names: BTreeMap<SecretName, Subscription>,
+    form: RootsForm,
+    names: BTreeMap<ResourceName, Subscription>,
 }
 
 #[derive(Debug, Default)]
@@ -147,7 +133,7 @@ struct Subscription {
     sent: Option<Sent>,
     /// What it accepted last.
     accepted: Option<Secret>,
-    refused: Option<Refused>,
+    refused: Option<Rejected>,
 }
 
 #[derive(Debug)]
@@ -158,30 +144,62 @@ struct Sent {
 }
 
 #[derive(Debug)]
-struct Refused {
+struct Rejected {
     version: Version,
     times: u32,
     again_at: Instant,
 }
 
 impl Subscriptions {
+    /// In which form the client wants roots, from now on.
+    pub fn set_form(&mut self, form: RootsForm) {
+        self.form = form;
+    }
+
+    /// The answer of `view` to `name` for this client.
+    pub fn find(&self, name: &ResourceName, view: &View) -> Found {
+        view.find(name, self.form)
+    }
+
     /// Adds a name; `false` when it was there.
-    pub fn add(&mut self, name: SecretName) -> bool {
-        if self.names.contains_key(&name) {
-            return false;
+    pub fn add(&mut self, name: ResourceName) -> bool {
+        match self.names.entry(name) {
+            Entry::Occupied(_) => false,
+            Entry::Vacant(place) => {
+                place.insert(Subscription::default());
+                true
+            }
         }
-        self.names.insert(name, Subscription::default());
-        true
     }
 
     /// Forgets a name.
-    pub fn remove(&mut self, name: SecretName) {
-        self.names.remove(&name);
+    pub fn remove(&mut self, name: &ResourceName) {
+        self.names.remove(name);
     }
 
     /// Forgets every name that `keep` refuses.
-    pub fn retain(&mut self, keep: impl Fn(SecretName) -> bool) {
-        self.names.retain(|name, _| keep(*name));
+    pub fn retain(&mut self, keep: impl Fn(&ResourceName) -> bool) {
+        self.names.retain(|name, _| keep(name));
+    }
+
+    /// Every name.
+    pub fn names(&self) -> impl Iterator<Item = &ResourceName> {
+        self.names.keys()
+    }
+
+    /// How many names there are.
+    pub fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
+    /// Whether this name is one of them.
+    pub fn contains(&self, name: &ResourceName) -> bool {
+        self.names.contains_key(name)
     }
 
     /// The client accepted what was sent under `nonce`.
@@ -197,30 +215,39 @@ impl Subscriptions {
     }
 
     /// The client rejected what was sent under `nonce`: says which names those are, and what to send back at once.
-    pub fn rejected(&mut self, nonce: &str, now: Instant) -> (Vec<SecretName>, Vec<Offer>) {
+    pub fn rejected(&mut self, nonce: &str, now: Instant) -> (Vec<ResourceName>, Vec<Offer>) {
         let (mut names, mut offers) = (Vec::new(), Vec::new());
         for (name, subscription) in &mut self.names {
             if subscription.sent.as_ref().is_none_or(|sent| sent.nonce != nonce) {
                 continue;
             }
-            names.push(*name);
+            names.push(name.clone());
             offers.extend(subscription.reject(now));
         }
         (names, offers)
     }
 
     /// What must be sent unasked: news, and rejected secrets whose wait is over.
-    pub fn due(&mut self, snapshot: &Snapshot, now: Instant) -> Vec<Offer> {
-        let mut offers = Vec::new();
-        for (name, subscription) in &mut self.names {
-            let offer = Secret::current(*name, snapshot).and_then(|current| subscription.due(current, now));
+    pub fn due(&mut self, view: &View, now: Instant) -> Due {
+        let mut due = Due::default();
+        let form = self.form;
+        self.names.retain(|name, subscription| {
+            let offer = match view.find(name, form) {
+                Found::Ready(current) => subscription.due(current, now),
+                Found::Absent => None,
+                Found::Refused(why) => {
+                    due.refused.push(Refused { name: name.to_string(), why });
+                    return false;
+                }
+            };
             if offer.is_none() && subscription.refused.as_ref().is_some_and(|refused| refused.again_at <= now) {
                 // What was refused is not current any more; waiting for it would be waiting for a time that is past.
                 subscription.refused = None;
             }
-            offers.extend(offer);
-        }
-        offers
+            due.offers.extend(offer);
+            true
+        });
+        due
     }
 
     /// When something may become due without news.
@@ -231,7 +258,7 @@ impl Subscriptions {
     /// Notes that `offers` are being sent under `nonce`.
     pub fn sent(&mut self, offers: &[Offer], nonce: &str) {
         for offer in offers {
-            if let Some(subscription) = self.names.get_mut(&offer.secret.name()) {
+            if let Some(subscription) = self.names.get_mut(offer.secret.name()) {
                 let sent = Sent { secret: offer.secret.clone(), nonce: nonce.to_owned(), reason: offer.reason };
                 subscription.sent = Some(sent);
             }
@@ -249,7 +276,8 @@ impl Subscription {
         }
         let times = self.refused.as_ref().filter(|refused| refused.version == *version).map_or(0, |r| r.times);
         let wait = REOFFER_FIRST.saturating_mul(2u32.saturating_pow(times)).min(REOFFER_MAX);
-        self.refused = Some(Refused { version: version.clone(), times: times.saturating_add(1), again_at: now + wait });
+        self.refused =
+            Some(Rejected { version: version.clone(), times: times.saturating_add(1), again_at: now + wait });
         let good = self.accepted.clone().filter(|good| good.version() != version)?;
         Some(Offer { secret: good, reason: Reason::Restored })
     }

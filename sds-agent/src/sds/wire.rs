@@ -5,27 +5,39 @@
 
 use std::collections::BTreeSet;
 
+use signet_identity::{Certificate, PrivateKey};
 use signet_proto_envoy::pack_any;
+use signet_proto_envoy::pb::envoy::config::core::v3::TypedExtensionConfig;
 use signet_proto_envoy::pb::envoy::config::core::v3::data_source::Specifier;
 use signet_proto_envoy::pb::envoy::config::core::v3::{DataSource, Node};
 use signet_proto_envoy::pb::envoy::extensions::transport_sockets::tls::v3::secret::Type;
+use signet_proto_envoy::pb::envoy::extensions::transport_sockets::tls::v3::spiffe_cert_validator_config::TrustDomain as WireDomain;
 use signet_proto_envoy::pb::envoy::extensions::transport_sockets::tls::v3::{
-    CertificateValidationContext, Secret as WireSecret, TlsCertificate,
+    CertificateValidationContext, Secret as WireSecret, SpiffeCertValidatorConfig, TlsCertificate,
 };
 use signet_proto_envoy::pb::envoy::service::discovery::v3::{
     DeltaDiscoveryRequest, DeltaDiscoveryResponse, DiscoveryRequest, DiscoveryResponse, Resource,
 };
 use signet_proto_envoy::pb::google::protobuf::Any;
+use signet_proto_envoy::pb::google::protobuf::value::Kind;
 use signet_proto_envoy::pb::google::rpc::Status as WireStatus;
 
 use crate::sds::delta::DeltaRequest;
+use crate::sds::secret::{Content, DomainRoots, Secret};
 use crate::sds::stream::Request;
-use crate::sds::subscription::{Offer, Push, Secret};
-use crate::sds::{NAMES_MAX, SecretName};
+use crate::sds::subscription::{Offer, Push};
+use crate::sds::view::RootsForm;
+use crate::sds::{NAMES_MAX, ResourceName};
 use crate::secrets::Version;
 
 /// The only type of resource that is served.
 pub const SECRET_TYPE_URL: &str = "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret";
+
+/// Envoy's validator that keeps trust domains apart.
+const SPIFFE_VALIDATOR: &str = "envoy.tls.cert_validator.spiffe";
+
+/// The key of a node's metadata by which proxies of SPIRE turn that validator off, or ask for it with `false`.
+const DISABLE_SPIFFE_VALIDATOR: &str = "disable_spiffe_cert_validation";
 
 /// Longest node id kept, in characters.
 const NODE_ID_MAX_CHARS: usize = 128;
@@ -76,6 +88,18 @@ impl NodeId {
     }
 }
 
+/// In which form the proxy wants roots; a value that is neither true nor false says nothing.
+pub fn roots_form(node: &Node) -> RootsForm {
+    let value = node.metadata.as_ref().and_then(|metadata| metadata.fields.get(DISABLE_SPIFFE_VALIDATOR));
+    match value.and_then(|value| value.kind.as_ref()) {
+        Some(Kind::BoolValue(true)) => RootsForm::Plain,
+        Some(Kind::BoolValue(false)) => RootsForm::Spiffe,
+        Some(Kind::StringValue(text)) if text == "true" => RootsForm::Plain,
+        Some(Kind::StringValue(text)) if text == "false" => RootsForm::Spiffe,
+        _ => RootsForm::Any,
+    }
+}
+
 impl TryFrom<DiscoveryRequest> for Request {
     type Error = InvalidRequest;
 
@@ -118,7 +142,7 @@ pub fn response(push: Push) -> DiscoveryResponse {
 /// A message of the incremental form.
 pub fn delta_response(push: Push) -> DeltaDiscoveryResponse {
     let resources = push.offers.iter().map(|Offer { secret, .. }| Resource {
-        name: secret.name().as_str().to_owned(),
+        name: secret.name().to_string(),
         version: secret.version().as_str().to_owned(),
         resource: Some(resource(secret)),
         ..Resource::default()
@@ -138,7 +162,7 @@ fn check_type_url(type_url: &str) -> Result<(), InvalidRequest> {
     if type_url.is_empty() || type_url == SECRET_TYPE_URL { Ok(()) } else { Err(InvalidRequest::TypeUrl) }
 }
 
-fn names(names: Vec<String>) -> Result<(BTreeSet<SecretName>, Vec<String>), InvalidRequest> {
+fn names(names: Vec<String>) -> Result<(BTreeSet<ResourceName>, Vec<String>), InvalidRequest> {
     if names.len() > NAMES_MAX {
         return Err(InvalidRequest::TooManyNames { count: names.len() });
     }
@@ -175,18 +199,38 @@ fn version(offers: &[Offer]) -> String {
 }
 
 fn resource(secret: &Secret) -> Any {
-    let content = match secret {
-        Secret::Identity(svid) => Type::TlsCertificate(TlsCertificate {
-            certificate_chain: Some(inline(svid.content().chain_pem().into_bytes())),
-            private_key: Some(inline(svid.content().key().to_pem().as_bytes().to_vec())),
-            ..TlsCertificate::default()
+    let content = match secret.content() {
+        Content::Identity(svid) => certificate(svid.chain_pem(), svid.key()),
+        Content::Pair(pair) => certificate(pair.chain().map(Certificate::to_pem).collect(), pair.key()),
+        Content::Anchors(anchors) => Type::ValidationContext(CertificateValidationContext {
+            trusted_ca: Some(inline(anchors.pem().as_bytes().to_vec())),
+            ..CertificateValidationContext::default()
         }),
-        Secret::Roots(bundle) => Type::ValidationContext(CertificateValidationContext {
-            trusted_ca: Some(inline(bundle.content().to_pem().into_bytes())),
+        Content::Domains(domains) => Type::ValidationContext(CertificateValidationContext {
+            custom_validator_config: Some(spiffe_validator(domains)),
             ..CertificateValidationContext::default()
         }),
     };
-    pack_any(WireSecret { name: secret.name().as_str().to_owned(), r#type: Some(content) })
+    pack_any(WireSecret { name: secret.name().to_string(), r#type: Some(content) })
+}
+
+fn certificate(chain_pem: String, key: &PrivateKey) -> Type {
+    Type::TlsCertificate(TlsCertificate {
+        certificate_chain: Some(inline(chain_pem.into_bytes())),
+        private_key: Some(inline(key.to_pem().as_bytes().to_vec())),
+        ..TlsCertificate::default()
+    })
+}
+
+fn spiffe_validator(domains: &[DomainRoots]) -> TypedExtensionConfig {
+    let domain = |roots: &DomainRoots| WireDomain {
+        name: roots.domain.to_string(),
+        trust_bundle: Some(inline(roots.pem.as_bytes().to_vec())),
+        ..WireDomain::default()
+    };
+    let config =
+        SpiffeCertValidatorConfig { trust_domains: domains.iter().map(domain).collect(), ..Default::default() };
+    TypedExtensionConfig { name: SPIFFE_VALIDATOR.to_owned(), typed_config: Some(pack_any(config)) }
 }
 
 fn inline(bytes: Vec<u8>) -> DataSource {

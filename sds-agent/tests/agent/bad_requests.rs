@@ -37,17 +37,27 @@ fn asking(count: usize) -> DiscoveryRequest {
 #[tokio::test]
 async fn unknown_malformed_and_empty_names_never_yield_a_key() {
     let (_ca, _pod, agent) = running().await;
-    for name in ["", "Default", "rootca", "file-cert:/a~/b", "file-root:system", "spiffe://cluster.local/x", "\0"] {
+    for (name, code) in [
+        ("", Code::NotFound),
+        ("Default", Code::NotFound),
+        ("rootca", Code::NotFound),
+        ("file-cert:/a", Code::NotFound),
+        ("file-cert:/a~/b", Code::PermissionDenied),
+        ("file-root:/etc/certs/../shadow", Code::NotFound),
+        ("spiffe://cluster.local/x", Code::PermissionDenied),
+        ("spiffe://else.where", Code::NotFound),
+        ("\0", Code::NotFound),
+    ] {
         let status =
             refused(&agent, DiscoveryRequest { resource_names: vec![name.into()], ..Default::default() }).await;
-        assert_eq!(status.code(), Code::NotFound, "{name}");
+        assert_eq!(status.code(), code, "{name}");
         let mut delta = agent.sds().await.delta();
         delta.change(&[name], &[]).await;
         let answer = delta.next().await.unwrap();
         assert_eq!((answer.resources.len(), answer.removed_resources), (0, vec![name.to_owned()]));
     }
     still_serves(&agent).await;
-    assert!(agent.metric("signet_agent_sds_unknown_names_total").await >= 7.0);
+    assert!(agent.metric("signet_agent_sds_unknown_names_total").await >= 9.0);
     agent.stop().await;
 }
 

@@ -23,7 +23,7 @@ impl Peer {
     }
 
     fn send(&mut self, request: DeltaRequest) -> Vec<String> {
-        let Outcome { push, notes } = self.stream.on_request(request, &self.sample.now(), self.now);
+        let Outcome { push, notes } = self.stream.on_request(request, &self.sample.now(), self.now).unwrap();
         self.notes = notes;
         self.hold(push)
     }
@@ -31,7 +31,7 @@ impl Peer {
     fn hold(&mut self, push: Option<Push>) -> Vec<String> {
         let Some(push) = push else { return Vec::new() };
         self.nonce = push.nonce;
-        let offers = push.offers.iter().map(|o| format!("{}:{}", o.secret.name().as_str(), o.reason.name()));
+        let offers = push.offers.iter().map(|o| format!("{}:{}", o.secret.name(), o.reason.name()));
         offers.chain(push.removed.iter().map(|name| format!("-{name}"))).collect()
     }
 
@@ -57,7 +57,8 @@ impl Peer {
     }
 
     fn news(&mut self) -> Vec<String> {
-        let push = self.stream.on_change(&self.sample.now(), self.now);
+        let Outcome { push, notes } = self.stream.on_change(&self.sample.now(), self.now);
+        self.notes = notes;
         self.hold(push)
     }
 
@@ -103,7 +104,7 @@ fn unknown_names_are_told_as_removed_and_forgotten() {
     let mut peer = Peer::new();
     assert_eq!(peer.change(&["nope", "default", ""], &[]), ["default:asked", "-nope", "-"]);
     assert_eq!(peer.change(&["nope"], &[]), ["-nope"]);
-    assert_eq!(peer.notes, [Note::Unknown { names: vec!["nope".to_owned()] }]);
+    assert_eq!(peer.notes, [Note::Refused(unknown(vec!["nope".to_owned()]))]);
     assert_eq!(peer.nack(), NOTHING, "a client that rejects a removal is left in peace");
     assert_eq!(peer.rotate(), ["default:rotation"]);
 }
@@ -155,10 +156,32 @@ fn after_a_rejection_what_was_accepted_comes_back_at_once_and_only_once() {
 fn a_rejection_may_change_the_subscription_in_the_same_message() {
     let mut peer = Peer::new();
     peer.change(&["default"], &[]);
-    let known = [SecretName::RootCa].into();
-    let dropped = [SecretName::Default].into();
+    let known = [ResourceName::RootCa].into();
+    let dropped = [ResourceName::Default].into();
     let (nonce, rejection) = (peer.nonce.clone(), Some("bad".to_owned()));
     let answer = peer.send(DeltaRequest { known, dropped, nonce, rejection, ..DeltaRequest::default() });
     assert_eq!(answer, ["ROOTCA:asked"]);
     assert_eq!(peer.rotate(), NOTHING);
+}
+
+#[test]
+fn what_is_not_the_clients_is_told_as_removed() {
+    let mut peer = Peer::of(Sample::empty());
+    let other = "spiffe://cluster.local/ns/shop/sa/other";
+    assert_eq!(peer.change(&["file-root:/etc/x", other, "default"], &[]), ["-file-root:/etc/x"]);
+    assert_eq!(peer.rotate(), ["default:rotation".to_owned(), format!("-{other}")]);
+    assert_eq!(peer.rotate(), ["default:rotation"], "it is forgotten");
+}
+
+#[test]
+fn names_added_one_message_after_the_other_are_bounded() {
+    let mut peer = Peer::new();
+    let names = |from: usize| (from..from + NAMES_MAX / 2).map(|n| format!("file-root:/etc/certs/{n}"));
+    for from in [0, NAMES_MAX / 2] {
+        let known = names(from).map(|name| name.parse().unwrap()).collect();
+        assert_eq!(peer.send(DeltaRequest { known, ..DeltaRequest::default() }), NOTHING);
+    }
+    let known = ["default".parse().unwrap()].into();
+    let request = DeltaRequest { known, ..DeltaRequest::default() };
+    assert_eq!(peer.stream.on_request(request, &peer.sample.now(), peer.now).unwrap_err(), TooManyWanted);
 }

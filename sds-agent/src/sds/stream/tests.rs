@@ -26,7 +26,7 @@ impl Peer {
         Self::of(Sample::new())
     }
 
-    fn send(&mut self, names: &[&str], nonce: &str, rejection: Option<&str>) -> Result<Held, NothingKnown> {
+    fn send(&mut self, names: &[&str], nonce: &str, rejection: Option<&str>) -> Result<Held, NothingServed> {
         let mut request = Request { nonce: nonce.to_owned(), ..Request::default() };
         request.rejection = rejection.map(str::to_owned);
         for name in names {
@@ -43,7 +43,7 @@ impl Peer {
     fn hold(&mut self, push: Option<Push>) -> Held {
         let Some(push) = push else { return Held::new() };
         self.nonce = push.nonce;
-        push.offers.iter().map(|o| format!("{}:{}", o.secret.name().as_str(), o.reason.name())).collect()
+        push.offers.iter().map(|o| format!("{}:{}", o.secret.name(), o.reason.name())).collect()
     }
 
     fn subscribe(&mut self, names: &[&str]) -> Held {
@@ -59,7 +59,8 @@ impl Peer {
     }
 
     fn news(&mut self) -> Held {
-        let push = self.stream.on_change(&self.sample.now(), self.now);
+        let Outcome { push, notes } = self.stream.on_change(&self.sample.now(), self.now).unwrap();
+        self.notes = notes;
         self.hold(push)
     }
 
@@ -168,7 +169,7 @@ fn a_rejected_secret_is_not_sent_again_at_once() {
     let mut peer = Peer::new();
     peer.subscribe(&["default"]);
     assert_eq!(peer.nack(&["default"]), NOTHING);
-    assert_eq!(peer.notes, [Note::Rejected { names: vec![SecretName::Default], message: "bad".to_owned() }]);
+    assert_eq!(peer.notes, [Note::Rejected { names: vec![ResourceName::Default], message: "bad".to_owned() }]);
     assert_eq!(peer.news(), NOTHING);
     assert_eq!(peer.rotate(), ["default:rotation"], "a new one is");
 }
@@ -271,18 +272,19 @@ fn a_rejection_that_changes_the_names_still_changes_them() {
 fn an_unknown_name_blocks_no_other() {
     let mut peer = Peer::new();
     assert_eq!(peer.subscribe(&["default", "defualt", ""]), ["default:asked"]);
-    assert_eq!(peer.notes, [Note::Unknown { names: vec!["defualt".to_owned(), String::new()] }]);
+    assert_eq!(peer.notes, [Note::Refused(unknown(vec!["defualt".to_owned(), String::new()]))]);
     assert_eq!(peer.rotate(), ["default:rotation"]);
 }
 
 #[test]
 fn a_stream_that_asks_for_unknown_names_only_is_ended_by_name() {
-    for name in ["defualt", "", "DEFAULT", "default ", "file-cert:/etc/x~/etc/y", "spiffe://cluster.local"] {
+    for name in ["defualt", "", "DEFAULT", "default ", "file-cert:/etc/certs/x", "spiffe://else.where"] {
         let error = Peer::new().send(&[name], "", None).unwrap_err();
-        assert_eq!(error.names, [name]);
+        assert_eq!(error.refused, unknown(vec![name.to_owned()]));
+        assert_eq!(error.refusal(), Refusal::Unknown);
     }
     let names: Vec<_> = (0..7).map(|n| format!("{n}\n{}", "x".repeat(200))).collect();
-    let text = NothingKnown { names }.to_string();
+    let text = NothingServed { refused: unknown(names) }.to_string();
     assert!(text.ends_with("and 2 more") && !text.contains('\n') && text.len() < 700, "{text}");
 }
 
@@ -291,4 +293,40 @@ fn an_empty_nonce_later_on_asks_anew() {
     let mut peer = Peer::new();
     peer.subscribe(&["default"]);
     assert_eq!(peer.subscribe(&["default"]), ["default:asked"]);
+}
+
+#[test]
+fn a_name_that_is_not_the_clients_is_refused_with_the_reason_and_blocks_no_other() {
+    let mut peer = Peer::new();
+    let file = "file-cert:/etc/x~/etc/y";
+    let error = peer.send(&["nope", file], "", None).unwrap_err();
+    assert_eq!(error.refusal(), Refusal::Outside);
+    assert_eq!(error.to_string(), "secret `file-cert:/etc/x~/etc/y` is outside the directories of `sds.file_dirs`");
+    assert_eq!(peer.subscribe(&["default", file]), ["default:asked"]);
+    assert_eq!(peer.notes, [Note::Refused(vec![Refused { name: file.to_owned(), why: Refusal::Outside }])]);
+    assert_eq!(peer.rotate(), ["default:rotation"]);
+}
+
+#[test]
+fn an_identity_by_its_own_name_is_served_beside_default() {
+    let mut peer = Peer::new();
+    let own = "spiffe://cluster.local/ns/shop/sa/web";
+    let asked = peer.subscribe(&["default", own, "ALL", "spiffe://cluster.local"]);
+    let wanted = ["ALL:asked", "spiffe://cluster.local:asked", "default:asked"].map(str::to_owned);
+    assert_eq!(asked, wanted.into_iter().chain([format!("{own}:asked")]).collect::<Vec<_>>());
+    assert_eq!(peer.rotate(), ["default:rotation".to_owned(), format!("{own}:rotation")]);
+}
+
+#[test]
+fn a_name_that_turns_out_to_be_anothers_ends_the_stream_when_nothing_else_is_wanted() {
+    let mut peer = Peer::of(Sample::empty());
+    let other = "spiffe://cluster.local/ns/shop/sa/other";
+    assert_eq!(peer.subscribe(&[other, "default"]), NOTHING);
+    assert_eq!(peer.rotate(), ["default:rotation"]);
+    assert_eq!(peer.notes, [Note::Refused(vec![Refused { name: other.to_owned(), why: Refusal::NotYours }])]);
+    let mut peer = Peer::of(Sample::empty());
+    assert_eq!(peer.subscribe(&[other]), NOTHING);
+    peer.sample.rotate();
+    let error = peer.stream.on_change(&peer.sample.now(), peer.now).unwrap_err();
+    assert_eq!(error.refusal(), Refusal::NotYours);
 }

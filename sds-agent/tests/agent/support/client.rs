@@ -238,12 +238,14 @@ pub(crate) fn roots<'a>(resources: impl IntoIterator<Item = &'a Any>) -> TrustBu
     TrustBundle::from_pem("cluster.local".parse().unwrap(), &inline(context.trusted_ca)).unwrap()
 }
 
-fn decode(any: &Any) -> Secret {
+/// A resource as a secret.
+pub(crate) fn decode(any: &Any) -> Secret {
     assert_eq!(any.type_url, TYPE_URL);
     Secret::decode(any.value.as_slice()).unwrap()
 }
 
-fn inline(source: Option<DataSource>) -> Vec<u8> {
+/// The bytes of a part of a secret.
+pub(crate) fn inline(source: Option<DataSource>) -> Vec<u8> {
     match source.and_then(|source| source.specifier) {
         Some(Specifier::InlineBytes(bytes)) => bytes,
         other => panic!("not inline: {other:?}"),

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 pub(crate) use agent::{Pod, RunningAgent, now, swap_volume};
 pub(crate) use ca::{Answer, Call, FakeCa, lifetime};
-pub(crate) use client::{Sds, identity, names, roots};
+pub(crate) use client::{Sds, decode, identity, inline, names, roots};
 use tokio::time::{sleep, timeout};
 
 /// Longest wait for something that must happen.
