@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use signet_identity::{PrivateKey, TrustBundle};
-use signet_kube_standin::{ApiServer, Effect, Objects, Options, config_map, namespace, node, pod, service_account};
+use signet_kube_standin::{ApiServer, Effect, Options, config_map, namespace, node, pod, service_account};
 use signet_testkit::TokenIssuer;
 use tonic::Code;
 
@@ -30,13 +30,14 @@ pub(crate) async fn cluster_of(issuer: TokenIssuer) -> ApiServer {
     objects.create(&node("node-1"));
     objects.create(&service_account("shop", "web"));
     objects.create(&pod("shop", "web-1", "web", "node-1"));
-    apply_manifests(&objects);
+    objects.apply_yaml(&manifest("rbac.yaml"));
     server
 }
 
-fn apply_manifests(objects: &Objects) {
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/kubernetes/rbac.yaml");
-    objects.apply_yaml(&fs::read_to_string(manifest).unwrap());
+/// The text of a manifest that is shipped.
+pub(crate) fn manifest(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/kubernetes").join(name);
+    fs::read_to_string(path).unwrap()
 }
 
 /// Settings of a server in `cluster`, as its pod would see them.

@@ -83,6 +83,8 @@ mod requests;
 #[cfg(test)]
 mod reviews;
 #[cfg(test)]
+mod rights;
+#[cfg(test)]
 mod rotation;
 #[cfg(test)]
 mod rules;

@@ -9,13 +9,14 @@ use signet_ca::cli::DAEMON;
 use signet_ca::config::{AuthoritySource, CaConfig, ISTIO, SETTINGS};
 use signet_testkit::temp_dir;
 
+use crate::kubernetes::manifest;
 use crate::lab::Lab;
 
 const POD_NAME: &str = "signet-ca-5d8f";
 
-fn documents(name: &str) -> Vec<Value> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/kubernetes").join(name);
-    let documents: Vec<Value> = serde_saphyr::from_multiple(&fs::read_to_string(path).unwrap()).unwrap();
+/// The objects of a manifest.
+pub(crate) fn documents(name: &str) -> Vec<Value> {
+    let documents: Vec<Value> = serde_saphyr::from_multiple(&manifest(name)).unwrap();
     documents.into_iter().filter(Value::is_object).collect()
 }
 
@@ -174,7 +175,7 @@ fn the_pod_may_do_no_more_than_it_needs_and_ends_after_its_requests() {
 fn names_in_the_rights_are_those_that_the_settings_use() {
     let account = object("ServiceAccount");
     assert_eq!(pod()["serviceAccountName"], account["metadata"]["name"]);
-    let namespaces = [documents("signet-ca.yaml"), documents("rbac.yaml")].concat();
+    let namespaces = ["signet-ca.yaml", "rbac.yaml", "shared-authority.yaml"].map(documents).concat();
     for object in namespaces.iter().filter(|object| object["metadata"]["namespace"].is_string()) {
         assert_eq!(object["metadata"]["namespace"], "istio-system", "{}", object["kind"]);
     }
@@ -187,7 +188,11 @@ fn names_in_the_rights_are_those_that_the_settings_use() {
     assert_eq!(named("Role", "leases"), [Value::from(kubernetes.lease.unwrap())]);
     assert_eq!(named("Role", "configmaps"), [Value::from(kubernetes.mesh_config.unwrap().name)]);
     let istiod = kubernetes.istiod_tls.unwrap();
-    assert!(named("Role", "secrets").contains(&Value::from(istiod.secret)) && istiod.namespace == "istio-system");
+    assert_eq!(
+        (named("Role", "secrets"), istiod.namespace.as_str()),
+        (vec![istiod.secret.clone().into()], "istio-system")
+    );
+    assert_eq!(object("Secret")["metadata"]["name"], istiod.secret);
     assert_eq!(named("ClusterRole", "configmaps"), [Value::from(kubernetes.config_maps.unwrap().name)]);
     // As Istio names the bundle of its authority, and the signer in the name.
     assert_eq!(named("ClusterRole", "clustertrustbundles"), ["istio.io:istiod-ca:root-cert"]);

@@ -12,10 +12,10 @@ use signet_kube_standin::ApiServer;
 use signet_testkit::{TempDir, TokenIssuer, temp_dir};
 
 use crate::killed::{in_phase, next_step, operator, overview};
-use crate::kubernetes::{cluster_of, token};
+use crate::kubernetes::token;
 use crate::lab::{any_csr, certificates, now};
 use crate::process::{Program, address, ask};
-use crate::replicas::{entry, kept};
+use crate::replicas::{cluster_of, entry, kept};
 
 /// One replica's directory, program and address.
 struct Replica {

@@ -8,13 +8,43 @@ use serde_json::{Value, json};
 use signet_ca::app::StartError;
 use signet_identity::{Certificate, TrustBundle};
 use signet_kube_standin::{ApiServer, config_map, secret};
-use signet_testkit::{TestCa, istio_layout};
+use signet_testkit::{TestCa, TokenIssuer, istio_layout};
 
-use crate::kubernetes::{cluster, setup, token};
+use crate::kubernetes::{self, setup, token};
 use crate::lab::{Lab, Setup, any_csr, certificates, eventually};
 use crate::{federation, jwt, rotation};
 
 const SECRET: &str = "istio-ca-secret";
+
+/// What has to be granted where the Secrets are not there before the first start.
+const CREATE: &str = "
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: { name: create, namespace: istio-system }
+rules: [{ apiGroups: [''], resources: [secrets], verbs: [create] }]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: { name: create, namespace: istio-system }
+roleRef: { apiGroup: rbac.authorization.k8s.io, kind: Role, name: create }
+subjects: [{ kind: ServiceAccount, name: signet-ca, namespace: istio-system }]
+";
+
+/// A cluster without the Secrets, in which they may be made.
+pub(crate) async fn cluster() -> ApiServer {
+    cluster_of(TokenIssuer::rs256()).await
+}
+
+/// The same, whose tokens are signed by `issuer`.
+pub(crate) async fn cluster_of(issuer: TokenIssuer) -> ApiServer {
+    let cluster = kubernetes::cluster_of(issuer).await;
+    cluster.objects().apply_yaml(&kubernetes::manifest("shared-authority.yaml"));
+    cluster.objects().apply_yaml(CREATE);
+    for secret in [SECRET, "signet-ca-jwt"] {
+        cluster.objects().delete("secrets", "istio-system", secret);
+    }
+    cluster
+}
 
 pub(crate) fn kept(cluster: &ApiServer) -> Value {
     cluster.objects().get("secrets", "istio-system", SECRET).unwrap()

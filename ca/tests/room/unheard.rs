@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use signet_kube_standin::{ApiServer, Effect};
 
-use crate::kubernetes::{cluster, token};
+use crate::kubernetes::token;
 use crate::lab::{Lab, any_csr, certificates, eventually};
-use crate::replicas::{entry, kept, replica, with_roots};
+use crate::replicas::{cluster, entry, kept, replica, with_roots};
 use crate::rotation::operator;
 
 /// How long it may take until a replica that hears nothing asks, on a machine that is busy.

@@ -17,6 +17,11 @@ impl User {
         Self { name: "admin".to_owned(), groups: vec![MASTERS.to_owned()] }
     }
 
+    pub(crate) fn service_account(namespace: &str, name: &str) -> Self {
+        let groups = ["system:serviceaccounts", "system:authenticated"].map(str::to_owned).to_vec();
+        Self { name: format!("system:serviceaccount:{namespace}:{name}"), groups }
+    }
+
     pub(crate) fn is_master(&self) -> bool {
         self.groups.iter().any(|group| group == MASTERS)
     }

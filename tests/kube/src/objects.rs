@@ -15,16 +15,17 @@ use crate::kinds::{KEPT, Kind};
 
 const APPLY: &str = "application/apply-patch+yaml";
 
-/// An administrator at the server's side.
+/// An administrator at the server's side, or whoever's rights it was given.
 #[derive(Clone)]
 pub struct Objects {
     shared: Arc<Shared>,
     agent: String,
+    user: User,
 }
 
 impl Objects {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, agent: "kubectl".to_owned() }
+        Self { shared, agent: "kubectl".to_owned(), user: User::administrator() }
     }
 
     /// The same under another name in `managedFields`.
@@ -34,14 +35,21 @@ impl Objects {
         self
     }
 
-    /// Sends any request but a watch, past network, faults and rights.
+    /// The same with the rights of a service account, and no others.
+    #[must_use]
+    pub fn with_rights_of(mut self, namespace: &str, name: &str) -> Self {
+        self.user = User::service_account(namespace, name);
+        self
+    }
+
+    /// Sends any request but a watch, past network and faults.
     ///
     /// # Panics
     /// When `method` is none, or the request watches.
     pub fn send(&self, method: &str, path: &str, body: &Value) -> Answer {
         let method = Method::from_bytes(method.as_bytes()).expect("the method should be one");
         let call = Call::inside(method, path, body, &self.agent);
-        match self.shared.reply_to(&call, &User::administrator()) {
+        match self.shared.reply_to(&call, &self.user) {
             Ok(Reply::Json { status, body, .. }) => Answer { status, body },
             Ok(Reply::Watch(_)) => panic!("a watch needs a connection"),
             Err(failure) => Answer { status: failure.code, body: failure.status },
@@ -65,7 +73,7 @@ impl Objects {
     /// When the server refuses.
     pub fn apply(&self, path: &str, object: &Value) -> Value {
         let call = Call { content_type: APPLY.to_owned(), ..Call::inside(Method::PATCH, path, object, &self.agent) };
-        match self.shared.reply_to(&call, &User::administrator()) {
+        match self.shared.reply_to(&call, &self.user) {
             Ok(Reply::Json { body, .. }) => body,
             Ok(Reply::Watch(_)) => panic!("an apply is no watch"),
             Err(failure) => panic!("{path} should be applied: {}", failure.status),

@@ -62,7 +62,8 @@ pub(in crate::kubernetes) async fn settle(
 }
 
 async fn look(client: &ApiClient, namespace: &str, cacerts: &str) -> Result<String, CacertsError> {
-    if read(client, namespace, USUAL).await?.is_some() {
+    // An empty one stands there so that it can be written to, and holds nothing.
+    if read(client, namespace, USUAL).await?.is_some_and(|entries| !entries.is_empty()) {
         tracing::info!(secret = USUAL, "the authority is there, and not in the other Secret");
         return Ok(USUAL.to_owned());
     }
