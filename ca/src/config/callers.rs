@@ -9,13 +9,13 @@ use http::Uri;
 use signet_identity::bundle::BUNDLE_PEM_MAX_BYTES;
 use signet_identity::jwk::JWKS_MAX_BYTES;
 use signet_identity::{JwkSet, TrustDomain, WorkloadName};
+use signet_kubernetes::Connection;
 use signet_runtime::Reader;
 
 use super::FederationConfig;
 use super::oidc_callers::{self, OidcConfig, oidc_callers};
 use super::sections::{check_url, duration, duration_from, list, readable};
 use crate::authenticate::{ClusterRules, JwksSource, Method, TokenMode, TokenRules};
-use crate::kubernetes::api::Connection;
 use crate::patterns::NamePattern;
 
 /// Shortest time after which knowledge of objects counts as stale: an API server that has nothing to say may be silent

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use http::Uri;
 use signet_identity::bundle::BUNDLE_PEM_MAX_BYTES;
+use signet_kubernetes::Connection;
 use signet_runtime::Reader;
 
 use super::sections::{check_url, duration, readable};
-use crate::kubernetes::api::Connection;
 use crate::kubernetes::{ConfigMapsConfig, IstiodTlsConfig, MeshConfigPlace, Policy};
 
 /// Where kubelet puts what a pod needs to talk to its API server.

@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
+use signet_kubernetes::ApiClient;
 use signet_runtime::Clock;
 
-use super::api::ApiClient;
 use super::parts::KubernetesError;
 use super::secret::{GENERATED, Place, SecretWatch, settle, share};
-use super::{Elector, Holder, Leadership, LeaseTimes};
+use super::{AGENT, Elector, Holder, Leadership, LeaseTimes};
 use crate::config::{CACERTS, KubernetesConfig};
 use crate::metrics::KubernetesMetrics;
 use crate::shared::SharedObject;
@@ -41,7 +41,7 @@ impl Home {
         clock: Clock,
         metrics: &KubernetesMetrics,
     ) -> Result<Self, KubernetesError> {
-        let client = ApiClient::new(&config.connection, config.request_timeout).await?;
+        let client = ApiClient::new(&config.connection, AGENT, config.request_timeout).await?;
         let (elector, leadership) = match &config.lease {
             None => (None, Leadership::alone()),
             Some(lease) => {

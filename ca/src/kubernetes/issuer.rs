@@ -5,8 +5,7 @@ use std::time::Duration;
 use http::Request;
 use serde::Deserialize;
 use signet_identity::jwk::JWKS_MAX_BYTES;
-
-use super::api::{ApiClient, ApiError, parse};
+use signet_kubernetes::{ApiClient, ApiError, parse};
 
 const DISCOVERY_PATH: &str = "/.well-known/openid-configuration";
 

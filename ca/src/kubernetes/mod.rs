@@ -1,12 +1,13 @@
 //! What is known of Kubernetes clusters beside their tokens, and what is done there.
 //!
-//! [`api`] is the one way to an API server. Objects are followed into a [`ClusterView`], one replica leads by a Lease,
+//! Requests and watches are those of `signet_kubernetes`. Objects are followed into a [`ClusterView`], one replica leads by a Lease,
 //! and the roots are published; [`Parts`] puts it together.
 //!
 //! [`ClusterView`] holds live objects in plain words; who fills it and who asks it do not know each other.
 //! [`Knowledge`] is how decisions ask: the view first, then a moment of patience, then the API server itself.
 
-pub mod api;
+#[cfg(test)]
+mod administrator;
 mod events;
 mod home;
 mod issuer;
@@ -22,8 +23,7 @@ mod reads;
 mod reviews;
 mod secret;
 mod view;
-mod waiting;
-mod watching;
+mod watches;
 
 pub use home::Home;
 pub use issuer::{DocumentsError, IssuerDocuments};
@@ -36,4 +36,7 @@ pub use objects::{AccountObject, PodObject, PodPhase};
 pub use parts::{KubernetesError, Parts, Surroundings};
 pub use publish::{Around, BundlePublisher, ConfigMapsConfig, Policy, Publisher, Spread};
 pub use view::{ClusterView, ClusterViewWriter, Counts, Freshness};
-pub use watching::{Pace, Watches, watch_views};
+pub use watches::{Watches, watch_views};
+
+/// What we call ourselves before API servers.
+const AGENT: &str = concat!("signet-ca/", env!("CARGO_PKG_VERSION"));

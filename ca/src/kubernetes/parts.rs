@@ -4,16 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use signet_identity::KeyError;
+use signet_kubernetes::{ApiClient, ConnectError, Pace};
 use signet_runtime::{Clock, Health, Shutdown, Tasks};
 use tokio::sync::watch;
 
-use super::api::{ApiClient, ConnectError};
 use super::events::{Announcer, Replica, Watched};
 use super::home::Home;
 use super::istiod::IstiodTls;
 use super::mesh::{self, MeshWatch, Told};
 use super::secret::{CacertsError, SecretWatch};
-use super::{Around, BundlePublisher, Elector, IssuerDocuments, Pace, Publisher, Watches, watch_views};
+use super::{AGENT, Around, BundlePublisher, Elector, IssuerDocuments, Publisher, Watches, watch_views};
 use crate::authenticate::{ClusterRules, Granted};
 use crate::authority::{Authority, Overview};
 use crate::callers::{ClusterLink, ClusterLinks};
@@ -81,7 +81,7 @@ impl Parts {
         let others = Crowd::new(around.health.part("other clusters' objects"));
         for other in &callers.others {
             if let Some(connection) = &other.connection {
-                let client = ApiClient::new(connection, REQUEST_TIMEOUT).await?;
+                let client = ApiClient::new(connection, AGENT, REQUEST_TIMEOUT).await?;
                 parts.link(&client, other, others.of(other.rules.id.clone()), &around);
             }
         }

@@ -4,10 +4,10 @@ use kube::core::params::{GetParams, ListParams};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::api::{ApiClient, ApiError, Collection, encode, parse};
 use super::live::{Answer, LiveError, LiveObjects};
-use super::watching::{Account, Pod};
+use super::watches::{Account, Pod};
 use super::{AccountObject, PodObject};
+use signet_kubernetes::{ApiClient, ApiError, Collection, encode, parse, selector_value};
 
 const CORE: &str = "api/v1";
 
@@ -39,7 +39,7 @@ impl LiveObjects for ApiClient {
         service_account: &'a str,
     ) -> Answer<'a, Vec<PodObject>> {
         Box::pin(async move {
-            let (node, account) = (escape(node), escape(service_account));
+            let (node, account) = (selector_value(node), selector_value(service_account));
             let selector = format!("spec.nodeName={node},spec.serviceAccountName={account}");
             let params = ListParams::default().fields(&selector).limit(PODS_MAX);
             let request = Collection::within(CORE, namespace, "pods").request().list(&params);
@@ -47,17 +47,6 @@ impl LiveObjects for ApiClient {
             Ok(pods.items.into_iter().map(PodObject::from).collect())
         })
     }
-}
-
-/// A value as it stands in a field selector.
-fn escape(value: &str) -> String {
-    value.chars().fold(String::with_capacity(value.len()), |mut escaped, c| {
-        if matches!(c, '\\' | ',' | '=') {
-            escaped.push('\\');
-        }
-        escaped.push(c);
-        escaped
-    })
 }
 
 async fn one<T: DeserializeOwned>(

@@ -2,8 +2,8 @@
 
 use kube::core::params::PostParams;
 use serde::Serialize;
+use signet_kubernetes::{ApiClient, Collection};
 
-use super::api::{ApiClient, Collection};
 use crate::authenticate::{ReviewCall, ReviewCallError, ReviewStatus, TokenReviews};
 
 const AUTHENTICATION: &str = "apis/authentication.k8s.io/v1";

@@ -8,9 +8,9 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use signet_identity::Timestamp;
+use signet_kubernetes::WaitingRoom;
 
 use super::objects::{ACCOUNTS_MAX, AccountObject, ByName, PODS_MAX, PodObject, Pods};
-use super::waiting::{Awaited, WaitingRoom};
 
 /// What the knowledge of a cluster is worth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +37,17 @@ pub struct Counts {
     pub accounts: usize,
 }
 
+/// What is waited for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Awaited {
+    /// A pod by its name.
+    Pod { namespace: Box<str>, name: Box<str> },
+    /// A service account by its name.
+    Account { namespace: Box<str>, name: Box<str> },
+    /// Any pod of a service account on a node.
+    Place { node: Box<str>, namespace: Box<str>, service_account: Box<str> },
+}
+
 #[derive(Debug)]
 struct State {
     pods: Pods,
@@ -48,7 +59,7 @@ struct State {
 #[derive(Debug)]
 struct Shared {
     state: RwLock<State>,
-    waiting: WaitingRoom,
+    waiting: WaitingRoom<Awaited>,
     pods_max: usize,
     accounts_max: usize,
 }

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
+use std::time::SystemTime;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -11,6 +12,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use signet_identity::Timestamp;
+use signet_kubernetes::WatchTold;
 
 use super::{IstiodMetrics, MeshMetrics};
 use crate::kubernetes::Spread;
@@ -149,33 +151,27 @@ pub(crate) struct WatchMetrics {
     restarts: Family<RestartLabels, Counter>,
 }
 
-impl WatchMetrics {
-    pub(crate) fn kind(&self) -> &'static str {
+impl WatchTold for WatchMetrics {
+    fn kind(&self) -> &'static str {
         self.labels.kind
     }
 
-    pub(crate) fn listed(&self, count: usize) {
+    fn listed(&self, count: usize) {
         self.synced.set(1);
         self.counted(count);
     }
 
-    pub(crate) fn counted(&self, count: usize) {
+    fn counted(&self, count: usize) {
         self.objects.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
-    pub(crate) fn heard(&self, now: Timestamp) {
-        self.heard.set(now.unix_secs());
+    fn heard(&self, now: SystemTime) {
+        self.heard.set(Timestamp::from(now).unix_secs());
     }
 
-    pub(crate) fn restarted(&self, reason: &'static str) {
+    fn restarted(&self, reason: &'static str) {
         let WatchLabels { cluster, kind } = self.labels.clone();
         self.restarts.get_or_create(&RestartLabels { cluster, kind, reason }).inc();
-    }
-
-    #[cfg(test)]
-    pub(crate) fn restarts(&self, reason: &'static str) -> u64 {
-        let WatchLabels { cluster, kind } = self.labels.clone();
-        self.restarts.get_or_create(&RestartLabels { cluster, kind, reason }).get()
     }
 }
 

@@ -7,10 +7,10 @@ use std::time::Duration;
 use signet_ca::authority::rotation::Policy;
 use signet_ca::cli::DAEMON;
 use signet_ca::config::{AuthoritySource, CaConfig};
-use signet_ca::kubernetes::api::Connection;
 use signet_ca::ledger::SyncPolicy;
 use signet_ca::profile::{KeyKind, OverMax};
 use signet_identity::der::AltName;
+use signet_kubernetes::Connection;
 use signet_runtime::ConfigError;
 use signet_testkit::{TempDir, TokenIssuer, temp_dir};
 

@@ -4,14 +4,25 @@ use crate::graph::{Graph, Kind};
 use crate::nothing_to_complain_about;
 
 /// Each room and the rooms it may import. `ca` and `sds-agent` meet on the wire only.
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 12] = [
     ("signet-identity", &[]),
     ("signet-proto", &[]),
     ("signet-proto-envoy", &[]),
     ("signet-runtime", &[]),
+    ("signet-kubernetes", &["signet-runtime"]),
     ("signet-policy", &["signet-identity", "signet-proto-envoy"]),
-    ("signet-ca", &["signet-identity", "signet-proto", "signet-runtime"]),
-    ("sds-agent", &["signet-identity", "signet-policy", "signet-proto", "signet-proto-envoy", "signet-runtime"]),
+    ("signet-ca", &["signet-identity", "signet-kubernetes", "signet-proto", "signet-runtime"]),
+    (
+        "sds-agent",
+        &[
+            "signet-identity",
+            "signet-kubernetes",
+            "signet-policy",
+            "signet-proto",
+            "signet-proto-envoy",
+            "signet-runtime",
+        ],
+    ),
     (
         "signet",
         &[

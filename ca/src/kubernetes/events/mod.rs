@@ -12,11 +12,11 @@ use std::time::Duration;
 use kube::core::params::PostParams;
 use serde_json::json;
 use signet_identity::Timestamp;
+use signet_kubernetes::{ApiClient, ApiError, Collection};
 use signet_runtime::{Clock, Shutdown};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::api::{ApiClient, ApiError, Collection};
 use super::lease::micro_time;
 use super::{ClusterView, Leadership};
 use crate::authority::Overview;

@@ -14,12 +14,12 @@ use kube::core::params::{GetParams, Patch, PatchParams};
 use serde::Deserialize;
 use signet_identity::der::AltName;
 use signet_identity::{Certificate, Timestamp};
+use signet_kubernetes::{ApiClient, ApiError, Collection, OBJECT_MAX_BYTES, parse};
 use signet_runtime::tasks::chain;
 use signet_runtime::{Clock, HealthHandle, Shutdown};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::api::{ApiClient, ApiError, Collection, OBJECT_MAX_BYTES, parse};
 use super::publish::{Decision, Owned, is_owned};
 use super::secret::{Body, Secret};
 use super::{Leadership, Policy};

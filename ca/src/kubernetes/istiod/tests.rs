@@ -8,7 +8,7 @@ use signet_testkit::TempDir;
 use tokio::task::JoinSet;
 
 use super::*;
-use crate::kubernetes::api::administrator;
+use crate::kubernetes::administrator::administrator;
 use crate::metrics::Metrics;
 
 const SECRET: &str = "istiod-tls";

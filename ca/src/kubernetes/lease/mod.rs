@@ -13,12 +13,11 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use kube::core::params::{GetParams, PostParams};
+use signet_kubernetes::{ApiClient, ApiError, Collection, Outage};
 use signet_runtime::{Backoff, Clock, Shutdown};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::api::{ApiClient, ApiError, Collection};
-use super::watching::Outage;
 use record::Record;
 
 const COORDINATION: &str = "apis/coordination.k8s.io/v1";

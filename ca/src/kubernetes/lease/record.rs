@@ -7,10 +7,9 @@ use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use signet_identity::{KeyError, hex};
+use signet_kubernetes::ApiError;
 use time::OffsetDateTime;
 use time::macros::format_description;
-
-use crate::kubernetes::api::ApiError;
 
 /// Shortest and longest duration that another's lease is believed to have.
 const DURATION_SECS_MIN: u64 = 1;

@@ -8,7 +8,7 @@ use signet_testkit::TempDir;
 use tokio::task::JoinSet;
 
 use super::*;
-use crate::kubernetes::api::administrator;
+use crate::kubernetes::administrator::administrator;
 
 const TIMES: LeaseTimes = LeaseTimes {
     duration: Duration::from_secs(2),

@@ -8,13 +8,13 @@ mod config;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
+use std::time::SystemTime;
 
 use serde::Deserialize;
-use signet_identity::{Timestamp, TrustDomain};
+use signet_identity::TrustDomain;
+use signet_kubernetes::{ApiClient, Collection, Follower, Pace, Watched};
 use signet_runtime::{Clock, HealthHandle, Shutdown};
 
-use super::api::{ApiClient, Collection};
-use super::watching::{Follower, Pace, Watched};
 use crate::authenticate::Granted;
 use crate::metrics::{MeshMetrics, WatchMetrics};
 use config::{MeshConfig, Verdict};
@@ -193,7 +193,7 @@ impl Watched for Mesh {
         object.data.remove(KEY)
     }
 
-    fn replace(&mut self, all: Vec<Option<String>>, _: Timestamp) {
+    fn replace(&mut self, all: Vec<Option<String>>, _: SystemTime) {
         self.take(all.into_iter().next().flatten());
     }
 
@@ -205,7 +205,7 @@ impl Watched for Mesh {
         self.take(None);
     }
 
-    fn heard(&mut self, _: Timestamp) {}
+    fn heard(&mut self, _: SystemTime) {}
 
     fn count(&self) -> usize {
         usize::from(self.is_there)

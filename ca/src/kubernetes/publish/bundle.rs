@@ -13,6 +13,7 @@ use kube::core::params::GetParams;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use signet_identity::Certificate;
+use signet_kubernetes::{ApiClient, ApiError, Collection, Outage, parse};
 use signet_runtime::Shutdown;
 use tokio::sync::watch;
 
@@ -21,8 +22,6 @@ use super::form::{Form, Found};
 use super::objects::SharedBoard;
 use super::roots::Wanted;
 use crate::authority::Authority;
-use crate::kubernetes::api::{ApiClient, ApiError, Collection, parse};
-use crate::kubernetes::watching::Outage;
 
 const GROUP: &str = "certificates.k8s.io";
 const PLURAL: &str = "clustertrustbundles";

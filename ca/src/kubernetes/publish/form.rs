@@ -3,11 +3,11 @@
 
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use signet_kubernetes::Collection;
 
 use super::board::Spread;
 use super::roots::{Seen, Wanted};
 use crate::authority::Authority;
-use crate::kubernetes::api::Collection;
 
 /// How an object holds roots.
 pub(super) trait Form: Clone + Send + Sync + 'static {

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use signet_kubernetes::ApiClient;
 use signet_runtime::{HealthHandle, Shutdown};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -17,7 +18,6 @@ use super::policy::Policy;
 use super::write::Writer;
 use crate::authority::Authority;
 use crate::kubernetes::Leadership;
-use crate::kubernetes::api::ApiClient;
 use crate::metrics::PublishMetrics;
 
 /// Most writes under way at once.

@@ -21,12 +21,11 @@ pub(super) use write::is_owned;
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use signet_kubernetes::{ApiClient, Follower, Outage, Pace};
 use signet_runtime::{Clock, HealthHandle, Shutdown};
 use tokio::sync::watch;
 
 use super::Leadership;
-use super::api::ApiClient;
-use super::watching::{Follower, Outage, Pace};
 use crate::authority::Authority;
 use crate::metrics::KubernetesMetrics;
 use bundle::{BundleForm, Looker};

@@ -2,18 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use signet_identity::Timestamp;
+use signet_kubernetes::{Collection, Watched};
 use tokio::sync::Notify;
 
 use super::board::{Board, Spread};
 use super::form::{Form, Found};
 use super::roots::{Seen, Wanted};
 use crate::authority::Authority;
-use crate::kubernetes::api::Collection;
-use crate::kubernetes::watching::Watched;
 
 const CORE: &str = "api/v1";
 
@@ -93,7 +92,7 @@ impl Watched for Namespaces {
         (object.metadata.name, !is_ending && !is_excluded)
     }
 
-    fn replace(&mut self, all: Vec<Self::Kept>, _: Timestamp) {
+    fn replace(&mut self, all: Vec<Self::Kept>, _: SystemTime) {
         self.board.change(|board| board.replace_spaces(all));
     }
 
@@ -105,7 +104,7 @@ impl Watched for Namespaces {
         self.board.change(|board| board.remove_space(&name));
     }
 
-    fn heard(&mut self, _: Timestamp) {}
+    fn heard(&mut self, _: SystemTime) {}
 
     fn count(&self) -> usize {
         self.board.lock().spaces()
@@ -227,7 +226,7 @@ impl Watched for ConfigMaps {
         (object.metadata.namespace, seen)
     }
 
-    fn replace(&mut self, all: Vec<Self::Kept>, _: Timestamp) {
+    fn replace(&mut self, all: Vec<Self::Kept>, _: SystemTime) {
         self.board.change(|board| board.replace_maps(all));
     }
 
@@ -239,7 +238,7 @@ impl Watched for ConfigMaps {
         self.board.change(|board| board.remove_map(&namespace));
     }
 
-    fn heard(&mut self, _: Timestamp) {}
+    fn heard(&mut self, _: SystemTime) {}
 
     fn count(&self) -> usize {
         self.board.lock().maps()

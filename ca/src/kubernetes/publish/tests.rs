@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::*;
-use crate::kubernetes::api::administrator;
+use crate::kubernetes::administrator::administrator;
 use crate::metrics::Metrics;
 
 const NAME: &str = "istio-ca-root-cert";

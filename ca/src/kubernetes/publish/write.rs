@@ -3,12 +3,12 @@
 use http::Request;
 use kube::core::params::{GetParams, Patch, PatchParams};
 use serde_json::{Map, Value, json};
+use signet_kubernetes::{ApiClient, ApiError};
 
 use super::board::{Outcome, Trouble};
 use super::form::{Form, Found};
 use super::policy::{Decision, Owned, Policy};
 use super::roots::{Seen, Wanted};
-use crate::kubernetes::api::{ApiClient, ApiError};
 
 /// Everything that writing needs. Cheap to clone.
 #[derive(Clone)]

@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use kube::core::params::GetParams;
+use signet_kubernetes::{ApiClient, ApiError, Collection};
 use tokio::time::{Instant, sleep};
 
 use super::CORE;
 use super::object::Secret;
-use crate::kubernetes::api::{ApiClient, ApiError, Collection};
 use crate::shared::{Entries, Snapshot};
 
 /// Where Istio keeps its root.

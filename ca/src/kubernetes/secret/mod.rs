@@ -14,14 +14,13 @@ use std::time::Duration;
 
 use kube::core::params::{GetParams, Patch, PatchParams, PostParams};
 use serde::Deserialize;
+use signet_kubernetes::{ApiClient, ApiError, Collection, Follower, Pace};
 use signet_runtime::{Clock, Shutdown};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use zeroize::Zeroizing;
 
 use super::Leadership;
-use super::api::{ApiClient, ApiError, Collection};
-use super::watching::{Follower, Pace};
 use crate::metrics::WatchMetrics;
 use crate::shared::{Changes, Entries, Seen, SharedError, SharedObject, Snapshot, Witness};
 pub(super) use cacerts::CacertsError;

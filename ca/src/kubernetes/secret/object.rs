@@ -7,10 +7,10 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize, Serializer};
+use signet_kubernetes::ApiError;
 use zeroize::Zeroizing;
 
 use super::Place;
-use crate::kubernetes::api::ApiError;
 use crate::shared::{Changes, Entries, Snapshot};
 
 /// One value: base64 on the wire.

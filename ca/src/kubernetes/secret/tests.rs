@@ -9,7 +9,7 @@ use tokio::task::{JoinSet, spawn_blocking};
 use zeroize::Zeroizing;
 
 use super::*;
-use crate::kubernetes::api::administrator;
+use crate::kubernetes::administrator::administrator;
 use crate::metrics::Metrics;
 
 const NAME: &str = "istio-ca-secret";

@@ -3,15 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+use std::time::SystemTime;
 
-use signet_identity::Timestamp;
+use signet_kubernetes::{Collection, Watched};
 use signet_runtime::Clock;
 use tokio::sync::{Notify, watch};
 
 use super::object::Secret;
 use super::{CORE, Place};
-use crate::kubernetes::api::Collection;
-use crate::kubernetes::watching::Watched;
 use crate::shared::{Seen, Snapshot};
 
 /// When something was last heard of a Secret, by the steady clock.
@@ -79,7 +78,7 @@ impl Watched for Secrets {
         object.into()
     }
 
-    fn replace(&mut self, all: Vec<Snapshot>, _: Timestamp) {
+    fn replace(&mut self, all: Vec<Snapshot>, _: SystemTime) {
         self.tell(all.into_iter().next().map_or(Seen::Absent, |found| Seen::There(Arc::new(found))));
     }
 
@@ -91,7 +90,7 @@ impl Watched for Secrets {
         self.tell(Seen::Absent);
     }
 
-    fn heard(&mut self, _: Timestamp) {
+    fn heard(&mut self, _: SystemTime) {
         self.heard.now();
     }
 

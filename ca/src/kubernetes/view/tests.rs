@@ -3,8 +3,8 @@
 use tokio::time::Instant;
 
 use super::super::objects::TEXT_MAX_BYTES;
-use super::super::waiting::WAITERS_MAX;
 use super::*;
+use signet_kubernetes::WAITERS_MAX;
 
 const SECOND: Duration = Duration::from_secs(1);
 const THEN: Timestamp = Timestamp::from_unix_secs(1_795_403_000);

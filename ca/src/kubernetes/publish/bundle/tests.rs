@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use signet_identity::Timestamp;
 use signet_kube_standin::{ApiServer, Effect, Options, cluster_trust_bundle};
+use signet_kubernetes::Pace;
 use signet_runtime::{Clock, Health, ShutdownTrigger};
 use signet_testkit::{TempDir, TestCa};
 
@@ -11,9 +12,9 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::*;
-use crate::kubernetes::api::administrator;
+use crate::kubernetes::Leadership;
+use crate::kubernetes::administrator::administrator;
 use crate::kubernetes::publish::{Around, BundlePublisher, Policy};
-use crate::kubernetes::{Leadership, Pace};
 use crate::metrics::{KubernetesMetrics, Metrics};
 
 struct Bench {

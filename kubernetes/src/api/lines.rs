@@ -15,7 +15,7 @@ const LINE_MAX_BYTES: usize = 4 * 1024 * 1024;
 /// One line of a watch.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "type", content = "object", rename_all = "UPPERCASE")]
-pub(in crate::kubernetes) enum Line<T> {
+pub(crate) enum Line<T> {
     Added(T),
     Modified(T),
     Deleted(T),
@@ -26,7 +26,7 @@ pub(in crate::kubernetes) enum Line<T> {
 
 /// What a bookmark says.
 #[derive(Debug, Deserialize)]
-pub(in crate::kubernetes) struct Mark {
+pub(crate) struct Mark {
     metadata: MarkMeta,
 }
 
@@ -37,13 +37,13 @@ struct MarkMeta {
 }
 
 impl Mark {
-    pub(in crate::kubernetes) fn version(&self) -> &str {
+    pub(crate) fn version(&self) -> &str {
         &self.metadata.resource_version
     }
 }
 
 /// The lines of an answer as they come.
-pub(in crate::kubernetes) struct Lines {
+pub(crate) struct Lines {
     body: Body,
     buffer: Buffer,
 }
@@ -57,7 +57,7 @@ impl Lines {
     ///
     /// # Errors
     /// [`ApiError::Unreachable`], [`ApiError::TooLarge`], [`ApiError::Malformed`].
-    pub(in crate::kubernetes) async fn next<T: DeserializeOwned>(&mut self) -> Result<Option<Line<T>>, ApiError> {
+    pub(crate) async fn next<T: DeserializeOwned>(&mut self) -> Result<Option<Line<T>>, ApiError> {
         loop {
             if let Some(line) = self.buffer.take_line() {
                 return parse(&line).map(Some);

@@ -7,24 +7,20 @@
 
 mod outage;
 mod pace;
-mod views;
 
-pub(super) use outage::Outage;
+pub use outage::Outage;
 pub use pace::Pace;
-pub(super) use views::{Account, Pod};
-pub use views::{Watches, watch_views};
 
 use std::convert::Infallible;
+use std::time::SystemTime;
 
 use kube::core::params::{ListParams, WatchParams};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use signet_identity::Timestamp;
 use signet_runtime::{Clock, Shutdown};
 use tokio::time::Instant;
 
-use super::api::{ApiClient, ApiError, Collection, Line, Lines, OBJECT_MAX_BYTES, parse};
-use crate::metrics::WatchMetrics;
+use crate::api::{ApiClient, ApiError, Collection, Line, Lines, OBJECT_MAX_BYTES, parse};
 
 /// Objects in one page of a list.
 const PAGE_OBJECTS: u32 = 250;
@@ -43,7 +39,7 @@ const PAGES_MAX: usize = 4096;
 const GONE: u16 = 410;
 
 /// What is followed, and what becomes of it.
-pub(super) trait Watched: Send {
+pub trait Watched: Send {
     /// An object as it is read.
     type Object: DeserializeOwned + Send;
     /// The same as it is kept.
@@ -61,15 +57,32 @@ pub(super) trait Watched: Send {
     }
     /// The version of an object.
     fn version<'a>(&self, object: &'a Self::Object) -> &'a str;
+    /// What is kept of an object.
     fn keep(&self, object: Self::Object) -> Self::Kept;
     /// These are all, as of `now`.
-    fn replace(&mut self, all: Vec<Self::Kept>, now: Timestamp);
+    fn replace(&mut self, all: Vec<Self::Kept>, now: SystemTime);
+    /// This one is new, or is so now.
     fn apply(&mut self, kept: Self::Kept);
+    /// This one is gone.
     fn delete(&mut self, kept: Self::Kept);
     /// The server was heard at `now`, be it only to say that nothing happened.
-    fn heard(&mut self, now: Timestamp);
+    fn heard(&mut self, now: SystemTime);
     /// How many are known.
     fn count(&self) -> usize;
+}
+
+/// Who is told how following goes, for metrics.
+pub trait WatchTold: Send + Sync {
+    /// What is followed, in one word.
+    fn kind(&self) -> &'static str;
+    /// All were listed; so many are known.
+    fn listed(&self, count: usize);
+    /// So many are known.
+    fn counted(&self, count: usize);
+    /// The server was heard.
+    fn heard(&self, now: SystemTime);
+    /// A watch began again before its time. `reason` is one of a few words.
+    fn restarted(&self, reason: &'static str);
 }
 
 #[derive(Deserialize)]
@@ -97,25 +110,29 @@ enum End {
 }
 
 /// One kind of object being followed.
-pub(super) struct Follower<W> {
+pub struct Follower<W> {
     client: ApiClient,
     watched: W,
     clock: Clock,
     pace: Pace,
-    metrics: WatchMetrics,
+    told: Box<dyn WatchTold>,
     outage: Outage,
     /// How many objects the next page is asked for.
     page_objects: u32,
 }
 
 impl<W: Watched> Follower<W> {
-    pub(super) fn new(client: ApiClient, watched: W, clock: Clock, pace: Pace, metrics: WatchMetrics) -> Self {
-        let outage = Outage::new(pace.retry(), metrics.kind());
-        Self { client, watched, clock, pace, metrics, outage, page_objects: PAGE_OBJECTS }
+    /// Follows nothing before it is run.
+    pub fn new(client: ApiClient, watched: W, clock: Clock, pace: Pace, told: impl WatchTold + 'static) -> Self {
+        let outage = Outage::new(pace.retry(), told.kind());
+        Self { client, watched, clock, pace, told: Box::new(told), outage, page_objects: PAGE_OBJECTS }
     }
 
     /// Follows until shutdown begins.
-    pub(super) async fn run(mut self, shutdown: Shutdown) -> Result<(), Infallible> {
+    ///
+    /// # Errors
+    /// None.
+    pub async fn run(mut self, shutdown: Shutdown) -> Result<(), Infallible> {
         tokio::select! {
             // What was taken in so far stays; the end of the process is no state to be kept.
             () = shutdown.begun() => Ok(()),
@@ -143,8 +160,8 @@ impl<W: Watched> Follower<W> {
             if page.metadata.next.is_empty() {
                 let now = self.now();
                 self.watched.replace(all, now);
-                self.metrics.listed(self.watched.count());
-                self.metrics.heard(now);
+                self.told.listed(self.watched.count());
+                self.told.heard(now);
                 return Ok(page.metadata.resource_version);
             }
             next = Some(page.metadata.next);
@@ -189,13 +206,13 @@ impl<W: Watched> Follower<W> {
                 End::Over if began.elapsed() >= self.pace.watch_min() => {}
                 End::Over => tokio::time::sleep(self.pace.watch_min()).await,
                 End::Lost(why) => {
-                    tracing::debug!(kind = self.metrics.kind(), why, "objects are listed anew");
-                    self.metrics.restarted(why);
+                    tracing::debug!(kind = self.told.kind(), why, "objects are listed anew");
+                    self.told.restarted(why);
                     tokio::time::sleep(self.outage.wait()).await;
                     return;
                 }
                 End::Failed(error) => {
-                    self.metrics.restarted("failed");
+                    self.told.restarted("failed");
                     self.pause("watch", &error).await;
                     if !may_go_on(&error) {
                         return;
@@ -203,7 +220,7 @@ impl<W: Watched> Follower<W> {
                 }
             }
         }
-        self.metrics.restarted("routine");
+        self.told.restarted("routine");
     }
 
     /// One watch; moves `version` on with everything that is heard.
@@ -254,8 +271,8 @@ impl<W: Watched> Follower<W> {
     fn hear(&mut self) {
         let now = self.now();
         self.watched.heard(now);
-        self.metrics.heard(now);
-        self.metrics.counted(self.watched.count());
+        self.told.heard(now);
+        self.told.counted(self.watched.count());
         self.outage.over();
     }
 
@@ -264,8 +281,8 @@ impl<W: Watched> Follower<W> {
         tokio::time::sleep(wait).await;
     }
 
-    fn now(&self) -> Timestamp {
-        Timestamp::from(self.clock.now())
+    fn now(&self) -> SystemTime {
+        self.clock.now()
     }
 }
 

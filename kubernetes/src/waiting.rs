@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::hash::Hash;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -12,19 +13,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// Most requests that wait at once in one cluster.
-pub(super) const WAITERS_MAX: usize = 4096;
-
-/// What is waited for.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum Awaited {
-    /// A pod by its name.
-    Pod { namespace: Box<str>, name: Box<str> },
-    /// A service account by its name.
-    Account { namespace: Box<str>, name: Box<str> },
-    /// Any pod of a service account on a node.
-    Place { node: Box<str>, namespace: Box<str>, service_account: Box<str> },
-}
+/// Most requests that wait in one room at once.
+pub const WAITERS_MAX: usize = 4096;
 
 #[derive(Debug, Default)]
 struct Bell {
@@ -32,35 +22,42 @@ struct Bell {
     waiters: usize,
 }
 
-#[derive(Debug, Default)]
-pub(super) struct WaitingRoom {
-    bells: Mutex<HashMap<Awaited, Bell>>,
+/// Where requests wait for what they name by an `A`.
+#[derive(Debug)]
+pub struct WaitingRoom<A> {
+    bells: Mutex<HashMap<A, Bell>>,
     /// How many wait; read without the lock, so that an object nobody waits for costs nothing.
     waiters: AtomicUsize,
 }
 
-impl WaitingRoom {
+impl<A> Default for WaitingRoom<A> {
+    fn default() -> Self {
+        Self { bells: Mutex::default(), waiters: AtomicUsize::default() }
+    }
+}
+
+impl<A: Clone + Eq + Hash> WaitingRoom<A> {
     /// Whether anybody waits for anything.
-    pub(super) fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.waiters.load(Ordering::SeqCst) == 0
     }
 
     /// Wakes who waits for `awaited`. To be called after the object is there.
-    pub(super) fn arrived(&self, awaited: &Awaited) {
+    pub fn arrived(&self, awaited: &A) {
         if let Some(bell) = self.lock().get(awaited) {
             bell.ring.notify_waiters();
         }
     }
 
     /// Wakes everybody. To be called after everything may have changed.
-    pub(super) fn all_arrived(&self) {
+    pub fn all_arrived(&self) {
         self.lock().values().for_each(|bell| bell.ring.notify_waiters());
     }
 
     /// What `look` finds, at once or by `wait` later.
-    pub(super) async fn wait<T>(
+    pub async fn wait<T>(
         &self,
-        awaited: impl FnOnce() -> Awaited,
+        awaited: impl FnOnce() -> A,
         wait: Duration,
         look: impl Fn() -> Option<T>,
     ) -> Option<T> {
@@ -82,7 +79,7 @@ impl WaitingRoom {
         }
     }
 
-    fn sit_down(&self, awaited: Awaited) -> Option<Seat<'_>> {
+    fn sit_down(&self, awaited: A) -> Option<Seat<'_, A>> {
         let mut bells = self.lock();
         if self.waiters.load(Ordering::SeqCst) >= WAITERS_MAX {
             return None;
@@ -93,7 +90,7 @@ impl WaitingRoom {
         Some(Seat { room: self, awaited, ring: bell.ring.clone() })
     }
 
-    fn stand_up(&self, awaited: &Awaited) {
+    fn stand_up(&self, awaited: &A) {
         let mut bells = self.lock();
         self.waiters.fetch_sub(1, Ordering::SeqCst);
         if let Some(bell) = bells.get_mut(awaited) {
@@ -104,7 +101,7 @@ impl WaitingRoom {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Awaited, Bell>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<A, Bell>> {
         // Nothing between the lines that change the map can fail half-way.
         self.bells.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -115,13 +112,13 @@ async fn before(deadline: Instant, event: impl Future<Output = ()>) -> bool {
 }
 
 /// One who waits; leaves the room also when its request is given up.
-struct Seat<'a> {
-    room: &'a WaitingRoom,
-    awaited: Awaited,
+struct Seat<'a, A: Clone + Eq + Hash> {
+    room: &'a WaitingRoom<A>,
+    awaited: A,
     ring: Arc<Notify>,
 }
 
-impl Drop for Seat<'_> {
+impl<A: Clone + Eq + Hash> Drop for Seat<'_, A> {
     fn drop(&mut self) {
         self.room.stand_up(&self.awaited);
     }

@@ -95,7 +95,8 @@ struct Details {
 }
 
 impl ApiError {
-    pub(in crate::kubernetes) fn malformed(error: &serde_json::Error) -> Self {
+    /// What cannot be read, by the place at which it cannot.
+    pub fn malformed(error: &serde_json::Error) -> Self {
         Self::Malformed(format!("line {}, column {}", error.line(), error.column()))
     }
 
@@ -119,12 +120,12 @@ impl ApiError {
 
     /// Whether what was asked about is of a `kind` such as `namespaces` and does not exist, in the words of an API server.
     /// The bare status is also that of a proxy which lost its way.
-    pub(in crate::kubernetes) fn is_without(&self, kind: &str) -> bool {
+    pub fn is_without(&self, kind: &str) -> bool {
         self.is("NotFound") && self.refusal().is_some_and(|refusal| refusal.kind == kind)
     }
 
     /// How long the server wishes to be left alone.
-    pub(in crate::kubernetes) fn retry_after(&self) -> Option<Duration> {
+    pub fn retry_after(&self) -> Option<Duration> {
         self.refusal()?.retry_after
     }
 }

@@ -4,20 +4,16 @@
 //! server wrote it for people. Bodies, which may hold tokens and keys, are never shown. What is collected here is wiped
 //! after use; what the libraries below hold of it on its way is not.
 
-#[cfg(test)]
-mod administrator;
 mod connect;
 mod error;
 mod lines;
 mod path;
 mod server_time;
 
-#[cfg(test)]
-pub(super) use administrator::administrator;
 pub use connect::{ConnectError, Connection};
 pub use error::{ApiError, Cause, Refusal};
-pub(super) use lines::{Line, Lines};
-pub(super) use path::{Collection, encode};
+pub(crate) use lines::{Line, Lines};
+pub use path::{Collection, encode, selector_value};
 
 use std::fmt;
 use std::time::Duration;
@@ -32,7 +28,7 @@ use signet_runtime::tasks::chain;
 use zeroize::Zeroizing;
 
 /// Largest answer about one object, in bytes: what etcd holds of one, with room for how it is written.
-pub(super) const OBJECT_MAX_BYTES: usize = 4 * 1024 * 1024;
+pub const OBJECT_MAX_BYTES: usize = 4 * 1024 * 1024;
 
 /// Largest refusal.
 const REFUSAL_MAX_BYTES: usize = 64 * 1024;
@@ -52,22 +48,24 @@ impl fmt::Debug for ApiClient {
 }
 
 /// A request as `kube` builds it.
-type Built = Result<Request<Vec<u8>>, kube::core::request::Error>;
+pub type Built = Result<Request<Vec<u8>>, kube::core::request::Error>;
 
 /// The body of a successful answer, wiped when dropped.
-pub(super) type Answer = Zeroizing<Vec<u8>>;
+pub type Answer = Zeroizing<Vec<u8>>;
 
 impl ApiClient {
-    /// A client that gives each request `deadline`. Connects when it is first used.
+    /// A client that gives each request `deadline`. Connects when it is first used. `agent` is what we call ourselves,
+    /// `name/version`; up to the slash it is also our name in `managedFields`.
     ///
     /// # Errors
     /// Every variant of [`ConnectError`].
-    pub async fn new(connection: &Connection, deadline: Duration) -> Result<Self, ConnectError> {
-        Ok(Self { client: connect::client(connection, deadline).await?, deadline, time: ServerTime::default() })
+    pub async fn new(connection: &Connection, agent: &'static str, deadline: Duration) -> Result<Self, ConnectError> {
+        let client = connect::client(connection, agent, deadline).await?;
+        Ok(Self { client, deadline, time: ServerTime::default() })
     }
 
     /// What time it is by the API server's clock, in seconds since the Unix epoch, as far as its answers told.
-    pub(super) fn server_time(&self) -> Option<i64> {
+    pub fn server_time(&self) -> Option<i64> {
         self.time.now()
     }
 
@@ -75,7 +73,7 @@ impl ApiClient {
     ///
     /// # Errors
     /// Every variant of [`ApiError`].
-    pub(super) async fn read<T: DeserializeOwned>(&self, request: Built) -> Result<T, ApiError> {
+    pub async fn read<T: DeserializeOwned>(&self, request: Built) -> Result<T, ApiError> {
         let answer = self.send(request, OBJECT_MAX_BYTES).await?;
         parse(&answer)
     }
@@ -84,7 +82,7 @@ impl ApiClient {
     ///
     /// # Errors
     /// Every other variant of [`ApiError`].
-    pub(super) async fn find<T: DeserializeOwned>(&self, request: Built) -> Result<Option<T>, ApiError> {
+    pub async fn find<T: DeserializeOwned>(&self, request: Built) -> Result<Option<T>, ApiError> {
         match self.read(request).await {
             Err(error) if error.is_not_found() => Ok(None),
             read => read.map(Some),
@@ -95,7 +93,7 @@ impl ApiClient {
     ///
     /// # Errors
     /// Every variant of [`ApiError`].
-    pub(super) async fn send_object(&self, request: Built) -> Result<(), ApiError> {
+    pub async fn send_object(&self, request: Built) -> Result<(), ApiError> {
         self.send(request, OBJECT_MAX_BYTES).await.map(drop)
     }
 
@@ -103,7 +101,7 @@ impl ApiClient {
     ///
     /// # Errors
     /// Every variant of [`ApiError`]; each answer that is no success is one.
-    pub(super) async fn send(&self, request: Built, max: usize) -> Result<Answer, ApiError> {
+    pub async fn send(&self, request: Built, max: usize) -> Result<Answer, ApiError> {
         let exchange = async {
             let response = self.answer(request).await?;
             collect(response.into_body(), max).await
@@ -115,7 +113,7 @@ impl ApiClient {
     ///
     /// # Errors
     /// Every variant of [`ApiError`].
-    pub(super) async fn open(&self, request: Built) -> Result<Lines, ApiError> {
+    pub(crate) async fn open(&self, request: Built) -> Result<Lines, ApiError> {
         let response = self.in_time(self.answer(request)).await?;
         Ok(Lines::new(response.into_body()))
     }
@@ -141,7 +139,10 @@ impl ApiClient {
 }
 
 /// Reads JSON. Errors tell the place and not the content, which may be secret.
-pub(super) fn parse<T: DeserializeOwned>(json: &[u8]) -> Result<T, ApiError> {
+///
+/// # Errors
+/// [`ApiError::Malformed`].
+pub fn parse<T: DeserializeOwned>(json: &[u8]) -> Result<T, ApiError> {
     serde_json::from_slice(json).map_err(|error| ApiError::malformed(&error))
 }
 

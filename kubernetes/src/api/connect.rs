@@ -25,9 +25,6 @@ const IDLE_CONNECTIONS_MAX: usize = 32;
 /// Time between two probes of a connection that is silent, as watches are.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 
-/// What we call ourselves; up to the slash it is also our name in `managedFields`.
-const AGENT: &str = concat!("signet-ca/", env!("CARGO_PKG_VERSION"));
-
 /// How to reach an API server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Connection {
@@ -88,11 +85,15 @@ impl Connection {
 }
 
 /// A client for `connection`. It has none of the layers that retry or log on their own.
-pub(super) async fn client(connection: &Connection, deadline: Duration) -> Result<kube::Client, ConnectError> {
+pub(super) async fn client(
+    connection: &Connection,
+    agent: &'static str,
+    deadline: Duration,
+) -> Result<kube::Client, ConnectError> {
     // An error says that a provider is there already.
     let _ = default_provider().install_default();
     let mut config = connection.config().await?;
-    config.headers.push((USER_AGENT, HeaderValue::from_static(AGENT)));
+    config.headers.push((USER_AGENT, HeaderValue::from_static(agent)));
     let failed = |error| ConnectError::Client(Box::new(error));
 
     let mut http = HttpConnector::new();

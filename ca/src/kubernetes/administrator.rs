@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use signet_kube_standin::ApiServer;
+use signet_kubernetes::{ApiClient, Connection};
 use signet_testkit::{TempDir, temp_dir};
 
-use super::{ApiClient, Connection};
+use super::AGENT;
 
 /// Gives each request `deadline`. The directory holds its token.
 pub(in crate::kubernetes) async fn administrator(server: &ApiServer, deadline: Duration) -> (ApiClient, TempDir) {
@@ -14,5 +15,5 @@ pub(in crate::kubernetes) async fn administrator(server: &ApiServer, deadline: D
     std::fs::write(&token_file, server.administrator()).unwrap();
     let url = server.url().parse().unwrap();
     let connection = Connection::Server { url, ca_file: None, token_file: Some(token_file) };
-    (ApiClient::new(&connection, deadline).await.unwrap(), dir)
+    (ApiClient::new(&connection, AGENT, deadline).await.unwrap(), dir)
 }

@@ -1,17 +1,17 @@
 //! Following objects through everything that an API server may do.
 
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use signet_kube_standin::{ApiServer, Effect, Options, namespace, pod, service_account};
 use signet_runtime::ShutdownTrigger;
 use signet_testkit::TempDir;
 use tokio::task::JoinSet;
 
 use super::*;
-use crate::kubernetes::api::administrator;
-use crate::kubernetes::{ClusterView, Freshness, PodPhase};
-use crate::metrics::{KubernetesMetrics, Metrics};
+use crate::administrator::administrator;
 
 /// Quick, so that no test waits for what takes minutes.
 const PACE: Pace = Pace {
@@ -24,11 +24,81 @@ const PACE: Pace = Pace {
 
 const DEADLINE: Duration = Duration::from_millis(500);
 
+/// The names of the pods, and what was told. Cheap to clone; all clones are one.
+#[derive(Debug, Clone, Default)]
+struct View(Arc<Mutex<Known>>);
+
+#[derive(Debug, Default)]
+struct Known {
+    pods: HashSet<String>,
+    restarts: HashMap<&'static str, u64>,
+}
+
+impl View {
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn has(&self, pod: &str) -> bool {
+        self.lock().pods.contains(pod)
+    }
+}
+
+impl Watched for View {
+    type Object = Value;
+    type Kept = String;
+
+    fn collection(&self) -> Collection {
+        Collection::all("api/v1", "pods")
+    }
+
+    fn version<'a>(&self, pod: &'a Value) -> &'a str {
+        pod["metadata"]["resourceVersion"].as_str().unwrap_or_default()
+    }
+
+    fn keep(&self, pod: Value) -> String {
+        pod["metadata"]["name"].as_str().unwrap_or_default().to_owned()
+    }
+
+    fn replace(&mut self, all: Vec<String>, _: SystemTime) {
+        self.lock().pods = all.into_iter().collect();
+    }
+
+    fn apply(&mut self, pod: String) {
+        self.lock().pods.insert(pod);
+    }
+
+    fn delete(&mut self, pod: String) {
+        self.lock().pods.remove(&pod);
+    }
+
+    fn heard(&mut self, _: SystemTime) {}
+
+    fn count(&self) -> usize {
+        self.lock().pods.len()
+    }
+}
+
+impl WatchTold for View {
+    fn kind(&self) -> &'static str {
+        "pods"
+    }
+
+    fn listed(&self, _: usize) {}
+
+    fn counted(&self, _: usize) {}
+
+    fn heard(&self, _: SystemTime) {}
+
+    fn restarted(&self, reason: &'static str) {
+        *self.lock().restarts.entry(reason).or_default() += 1;
+    }
+}
+
 /// A server with a pod, and a view that is kept.
 struct Bench {
     server: ApiServer,
-    view: ClusterView,
-    metrics: KubernetesMetrics,
+    view: View,
     _dir: TempDir,
     _trigger: ShutdownTrigger,
     _running: JoinSet<Result<(), Infallible>>,
@@ -50,26 +120,22 @@ impl Bench {
     }
 
     async fn start_with(server: ApiServer, pace: Pace) -> Self {
-        let bench = Self::start_unsynced(server, pace).await;
-        bench.until("the pod is known", |view| view.pod("shop", "web-1").is_some()).await;
+        let bench = Self::start_within(server, pace, DEADLINE).await;
+        bench.until("the pod is known", |view| view.has("web-1")).await;
         bench
-    }
-
-    async fn start_unsynced(server: ApiServer, pace: Pace) -> Self {
-        Self::start_within(server, pace, DEADLINE).await
     }
 
     async fn start_within(server: ApiServer, pace: Pace, deadline: Duration) -> Self {
         let (client, dir) = administrator(&server, deadline).await;
-        let metrics = Metrics::new().kubernetes().clone();
-        let (view, watches) = watch_views(&client, "main", &Clock::system(), pace, &metrics);
+        let view = View::default();
+        let follower = Follower::new(client, view.clone(), Clock::system(), pace, view.clone());
         let (trigger, shutdown) = Shutdown::new();
         let mut running = JoinSet::new();
-        running.spawn(watches.run(shutdown));
-        Self { server, view, metrics, _dir: dir, _trigger: trigger, _running: running }
+        running.spawn(follower.run(shutdown));
+        Self { server, view, _dir: dir, _trigger: trigger, _running: running }
     }
 
-    async fn until(&self, what: &str, holds: impl Fn(&ClusterView) -> bool) {
+    async fn until(&self, what: &str, holds: impl Fn(&View) -> bool) {
         let deadline = Instant::now() + Duration::from_secs(15);
         while !holds(&self.view) {
             assert!(Instant::now() < deadline, "waited in vain until {what}");
@@ -78,38 +144,14 @@ impl Bench {
     }
 
     fn restarts(&self, reason: &'static str) -> u64 {
-        self.metrics.watch("main", "pods").restarts(reason)
+        self.view.lock().restarts.get(reason).copied().unwrap_or_default()
     }
 
     /// Makes a pod, and waits until the view has it.
     async fn sees_pod(&self, name: &str) {
         self.server.objects().create(&pod("shop", name, "web", "node-1"));
-        self.until(name, |view| view.pod("shop", name).is_some()).await;
+        self.until(name, |view| view.has(name)).await;
     }
-}
-
-#[tokio::test]
-async fn what_happens_to_objects_is_known() {
-    let bench = Bench::start().await;
-    let objects = bench.server.objects();
-    let seen = bench.view.pod("shop", "web-1").unwrap();
-    let made = objects.get("pods", "shop", "web-1").unwrap();
-    assert_eq!(made["metadata"]["uid"], *seen.uid);
-    assert_eq!((&*seen.service_account, seen.node.as_deref()), ("web", Some("node-1")));
-    assert_eq!((seen.phase, seen.deleted_at, seen.enrolled), (PodPhase::Running, None, false));
-
-    objects.edit("pods", "shop", "web-1", |pod| {
-        pod["metadata"]["annotations"] = json!({ "ambient.istio.io/redirection": "enabled" });
-        pod["status"]["phase"] = json!("Succeeded");
-    });
-    bench.until("it is over", |view| view.pod("shop", "web-1").unwrap().phase == PodPhase::Succeeded).await;
-    assert!(bench.view.pod("shop", "web-1").unwrap().enrolled);
-    objects.delete("pods", "shop", "web-1");
-    bench.until("it is being deleted", |view| view.pod("shop", "web-1").unwrap().deleted_at.is_some()).await;
-    objects.kill_pod("shop", "web-1");
-    bench.until("it is gone", |view| view.pod("shop", "web-1").is_none()).await;
-    objects.delete("serviceaccounts", "shop", "web");
-    bench.until("the account is gone", |view| view.account("shop", "web").is_none()).await;
 }
 
 #[tokio::test]
@@ -120,8 +162,8 @@ async fn a_list_of_many_pages_is_taken_in_whole() {
     }
     // Time enough, as a page that takes too long makes the next ones smaller.
     let bench = Bench::start_within(server, PACE, Duration::from_secs(10)).await;
-    bench.until("all are known", |view| view.counts().pods > 1).await;
-    assert_eq!(bench.view.counts().pods, usize::try_from(2 * PAGE_OBJECTS + 11).unwrap());
+    bench.until("all are known", |view| view.count() > 1).await;
+    assert_eq!(bench.view.count(), usize::try_from(2 * PAGE_OBJECTS + 11).unwrap());
     let pages = bench.server.count(|seen| seen.path == "/api/v1/pods" && !seen.is_watch);
     assert_eq!(pages, 3);
 }
@@ -136,40 +178,8 @@ async fn objects_too_large_for_a_page_together_are_listed_in_smaller_ones() {
         server.objects().create(&large);
     }
     let bench = Bench::start_within(server, PACE, Duration::from_secs(10)).await;
-    bench.until("all are known", |view| view.counts().pods == 21).await;
+    bench.until("all are known", |view| view.count() == 21).await;
     bench.sees_pod("web-2").await;
-}
-
-#[tokio::test]
-async fn an_outage_keeps_what_is_known_and_tells_its_age() {
-    let mut bench = Bench::start().await;
-    bench.server.stop().await;
-    bench.server.objects().kill_pod("shop", "web-1");
-    let heard = bench.view.heard_at().unwrap();
-    let stale = |view: &ClusterView, secs: u64| {
-        let now = heard.plus(Duration::from_secs(secs));
-        view.freshness(now, Duration::from_secs(60))
-    };
-    tokio::time::sleep(DEADLINE).await;
-    assert!(bench.view.pod("shop", "web-1").is_some(), "nobody could say that it is gone");
-    assert_eq!(bench.view.heard_at(), Some(heard));
-    assert_eq!(stale(&bench.view, 59), Freshness::Fresh);
-    assert_eq!(stale(&bench.view, 61), Freshness::Stale { age: Duration::from_secs(61) });
-
-    bench.server.resume().await;
-    bench.until("what happened meanwhile is known", |view| view.pod("shop", "web-1").is_none()).await;
-    bench.until("the server is heard", |view| view.heard_at() > Some(heard)).await;
-}
-
-#[tokio::test]
-async fn a_view_that_was_never_filled_says_so() {
-    let mut server = server().await;
-    server.stop().await;
-    let mut bench = Bench::start_unsynced(server, PACE).await;
-    tokio::time::sleep(DEADLINE).await;
-    assert_eq!(bench.view.freshness(Timestamp::from_unix_secs(0), Duration::MAX), Freshness::Unsynced);
-    bench.server.resume().await;
-    bench.until("the pod is known", |view| view.pod("shop", "web-1").is_some()).await;
 }
 
 #[tokio::test]
@@ -181,7 +191,7 @@ async fn a_place_that_the_server_forgot_is_left_for_a_new_list() {
         bench.server.objects().kill_pod("shop", "web-1");
         bench.server.compact();
         bench.server.resume().await;
-        bench.until("the pod is gone", |view| view.pod("shop", "web-1").is_none()).await;
+        bench.until("the pod is gone", |view| !view.has("web-1")).await;
         bench.sees_pod("web-2").await;
         assert_eq!(bench.restarts("gone"), 1, "by status: {by_status}");
     }
@@ -196,7 +206,7 @@ async fn a_server_that_was_set_back_is_noticed_though_it_says_nothing() {
         bench.sees_pod(name).await;
     }
     bench.server.roll_back(backup).await;
-    bench.until("the lost pods are gone", |view| view.counts().pods == 1).await;
+    bench.until("the lost pods are gone", |view| view.count() == 1).await;
     bench.sees_pod("web-2").await;
     assert_eq!(bench.restarts("silent"), 1);
 }
@@ -211,7 +221,7 @@ async fn nothing_is_missed_when_connections_break_anywhere() {
         bench.server.disconnect().await;
         bench.sees_pod(&format!("cut-{n}")).await;
     }
-    assert_eq!(bench.view.counts().pods, 5);
+    assert_eq!(bench.view.count(), 5);
 }
 
 #[tokio::test]
@@ -229,7 +239,7 @@ async fn refusals_are_survived() {
         Effect::Body("<html>".to_owned()),
         Effect::Body("{\"type\":\"ERROR\",\"object\":{\"code\":500,\"reason\":\"InternalError\"}}\n".to_owned()),
     ] {
-        let name = format!("after-{}", bench.view.counts().pods);
+        let name = format!("after-{}", bench.view.count());
         bench.server.faults().times(3, effect.clone(), is_pods);
         bench.server.disconnect().await;
         bench.sees_pod(&name).await;

@@ -8,33 +8,44 @@ const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 
 /// A collection of objects of one kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::kubernetes) struct Collection {
+pub struct Collection {
     path: String,
 }
 
 impl Collection {
     /// All objects of a kind. `api` is `api/v1` or `apis/<group>/<version>`.
-    pub(in crate::kubernetes) fn all(api: &str, plural: &str) -> Self {
+    pub fn all(api: &str, plural: &str) -> Self {
         Self { path: format!("/{api}/{plural}") }
     }
 
     /// The objects of a kind in one namespace.
-    pub(in crate::kubernetes) fn within(api: &str, namespace: &str, plural: &str) -> Self {
+    pub fn within(api: &str, namespace: &str, plural: &str) -> Self {
         Self { path: format!("/{api}/namespaces/{}/{plural}", encode(namespace)) }
     }
 
     /// To build requests with.
-    pub(in crate::kubernetes) fn request(&self) -> Request {
+    pub fn request(&self) -> Request {
         Request::new(self.path.as_str())
     }
 }
 
 /// A name as it stands in a path. A name of dots alone would name another place.
-pub(in crate::kubernetes) fn encode(name: &str) -> String {
+pub fn encode(name: &str) -> String {
     if name.chars().all(|c| c == '.') {
         return name.replace('.', "%2E");
     }
     utf8_percent_encode(name, ENCODED).to_string()
+}
+
+/// A value as it stands in a field selector.
+pub fn selector_value(value: &str) -> String {
+    value.chars().fold(String::with_capacity(value.len()), |mut escaped, c| {
+        if matches!(c, '\\' | ',' | '=') {
+            escaped.push('\\');
+        }
+        escaped.push(c);
+        escaped
+    })
 }
 
 #[cfg(test)]
@@ -48,6 +59,7 @@ mod tests {
         assert_eq!(path("../.."), "/api/v1/namespaces/..%2F../pods");
         assert_eq!(path(".."), "/api/v1/namespaces/%2E%2E/pods");
         assert_eq!(path("a?b#c%"), "/api/v1/namespaces/a%3Fb%23c%25/pods");
+        assert_eq!(selector_value(r"a=b,c\d"), r"a\=b\,c\\d");
         assert_eq!(encode("istio.io:istiod-ca:root-cert"), "istio.io:istiod-ca:root-cert");
     }
 }

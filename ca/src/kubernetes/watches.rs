@@ -2,16 +2,15 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use serde::Deserialize;
 use signet_identity::Timestamp;
+use signet_kubernetes::{ApiClient, Collection, Follower, Pace, Watched};
 use signet_runtime::{Clock, Shutdown};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::{Follower, Pace, Watched};
-use crate::kubernetes::api::{ApiClient, Collection};
 use crate::kubernetes::{AccountObject, ClusterView, ClusterViewWriter, Freshness, PodObject, PodPhase};
 use crate::metrics::KubernetesMetrics;
 use crate::voice::Voice;
@@ -134,8 +133,8 @@ impl Watched for Pods {
         object.into()
     }
 
-    fn replace(&mut self, all: Vec<PodObject>, now: Timestamp) {
-        self.writer.replace_pods(all, now);
+    fn replace(&mut self, all: Vec<PodObject>, now: SystemTime) {
+        self.writer.replace_pods(all, now.into());
     }
 
     fn apply(&mut self, pod: PodObject) {
@@ -146,8 +145,8 @@ impl Watched for Pods {
         self.writer.delete_pod(&pod.namespace, &pod.name);
     }
 
-    fn heard(&mut self, now: Timestamp) {
-        self.writer.heard_pods(now);
+    fn heard(&mut self, now: SystemTime) {
+        self.writer.heard_pods(now.into());
     }
 
     fn count(&self) -> usize {
@@ -176,8 +175,8 @@ impl Watched for Accounts {
         object.into()
     }
 
-    fn replace(&mut self, all: Vec<AccountObject>, now: Timestamp) {
-        self.writer.replace_accounts(all, now);
+    fn replace(&mut self, all: Vec<AccountObject>, now: SystemTime) {
+        self.writer.replace_accounts(all, now.into());
     }
 
     fn apply(&mut self, account: AccountObject) {
@@ -188,8 +187,8 @@ impl Watched for Accounts {
         self.writer.delete_account(&account.namespace, &account.name);
     }
 
-    fn heard(&mut self, now: Timestamp) {
-        self.writer.heard_accounts(now);
+    fn heard(&mut self, now: SystemTime) {
+        self.writer.heard_accounts(now.into());
     }
 
     fn count(&self) -> usize {
@@ -278,3 +277,6 @@ impl Teller {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

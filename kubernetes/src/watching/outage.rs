@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use signet_runtime::Backoff;
 
-use crate::kubernetes::api::ApiError;
+use crate::api::ApiError;
 
 /// Failures of one thing.
 #[derive(Debug)]
-pub(in crate::kubernetes) struct Outage {
+pub struct Outage {
     retry: Backoff,
     what: &'static str,
     failures: u32,
@@ -19,12 +19,12 @@ pub(in crate::kubernetes) struct Outage {
 
 impl Outage {
     /// `what` is named in the log.
-    pub(in crate::kubernetes) fn new(retry: Backoff, what: &'static str) -> Self {
+    pub fn new(retry: Backoff, what: &'static str) -> Self {
         Self { retry, what, failures: 0, restarts: 0 }
     }
 
     /// Notes a failure to `act`; gives how long to wait.
-    pub(in crate::kubernetes) fn failed(&mut self, act: &'static str, error: &ApiError) -> Duration {
+    pub fn failed(&mut self, act: &'static str, error: &ApiError) -> Duration {
         if self.failures == 0 {
             tracing::warn!(what = self.what, act, %error, "API server does not answer, what is known stays in use");
         } else {
@@ -36,14 +36,14 @@ impl Outage {
     }
 
     /// How long to wait before a restart that nothing failed for.
-    pub(in crate::kubernetes) fn wait(&mut self) -> Duration {
+    pub fn wait(&mut self) -> Duration {
         let wait = self.retry.wait(self.restarts);
         self.restarts = self.restarts.saturating_add(1);
         wait
     }
 
     /// It works.
-    pub(in crate::kubernetes) fn over(&mut self) {
+    pub fn over(&mut self) {
         if self.failures > 0 {
             tracing::info!(what = self.what, failures = self.failures, "API server answers again");
         }

@@ -38,7 +38,8 @@ impl Default for Pace {
 }
 
 impl Pace {
-    pub(in crate::kubernetes) fn retry(&self) -> Backoff {
+    /// The waits after failures.
+    pub fn retry(&self) -> Backoff {
         Backoff::new(self.retry_first, self.retry_max, JITTER)
     }
 
