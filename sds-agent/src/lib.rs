@@ -10,6 +10,7 @@ pub mod config;
 pub mod files;
 pub mod material;
 pub mod metrics;
+pub mod node;
 pub mod roots;
 pub mod rotation;
 pub mod rotator;

@@ -57,6 +57,7 @@ const TARGETS: &[Target] = &[
     target("ca", "config"),
     target("ca", "grpc_request"),
     target("ca", "ledger_segment"),
+    target("sds-agent", "cgroup"),
     target("policy", "check"),
     target("policy", "manifest"),
     target("policy", "path"),

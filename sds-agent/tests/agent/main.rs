@@ -5,6 +5,7 @@
 mod bad_requests;
 mod by_certificate;
 mod ca_answers;
+mod callers;
 mod catalogue;
 mod outages;
 mod output_files;
