@@ -128,6 +128,10 @@ impl Conductor {
         if !self.leads {
             return Err(WishError::NotLeading);
         }
+        // Both leave dates behind that this machine's clock says; taking trust away must always be possible.
+        if matches!(wish, Wish::Prepare | Wish::Activate { .. }) {
+            self.check_clock(now)?;
+        }
         let event = match wish {
             Wish::Prepare => Event::Prepare,
             Wish::Activate { id, readiness } => Event::Activate { id, readiness },
@@ -230,6 +234,8 @@ impl Conductor {
         let material = match (found, self.own_roots) {
             (Some(found), _) => found,
             (None, Some(own)) => {
+                // Everybody would have to live with its dates.
+                self.check_clock(now)?;
                 if is_first {
                     self.store.check_first(None)?;
                 }

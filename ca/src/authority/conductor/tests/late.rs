@@ -148,6 +148,39 @@ fn one_replicas_wrong_clock_does_not_end_the_authority_of_all() {
 }
 
 #[test]
+fn by_a_wrong_clock_no_first_root_is_made_and_no_wish_is_done_but_those_that_take_trust_away() {
+    let (fake, now) = (Arc::new(Fake::default()), start());
+    *fake.time.lock().unwrap() = Some(now.unix_secs());
+    for wrong in [now.plus(HOUR), now.minus(HOUR)] {
+        let error = conductor_on(fake.seat(), wrong).start(wrong).unwrap_err();
+        assert!(chain(&error).contains("nothing is made"), "{error:?}");
+        assert_eq!(fake.snapshot(), None, "nothing was written");
+    }
+    let mut right = conductor_on(fake.seat(), now);
+    right.start(now).unwrap();
+    let activate = |id| Wish::Activate { id, readiness: Readiness::Whatever };
+    let refused = |conductor: &mut Conductor, wish| {
+        for wrong in [now.plus(HOUR), now.minus(HOUR)] {
+            let phases = |conductor: &Conductor| -> Vec<Phase> {
+                conductor.rotation.generations().iter().map(|found| found.phase).collect()
+            };
+            let before = phases(conductor);
+            let error = conductor.wish(wish, wrong, Watching::default()).unwrap_err();
+            assert!(chain(&error).contains("set it right"), "{wish:?}: {error:?}");
+            assert_eq!(phases(conductor), before, "{wish:?}");
+        }
+    };
+    refused(&mut right, Wish::Prepare);
+    right.wish(Wish::Prepare, now, Watching::default()).unwrap();
+    refused(&mut right, activate(2));
+    right.wish(activate(2), now, Watching::default()).unwrap();
+    for wish in [Wish::Taint { id: 1 }, Wish::Revoke { id: 1 }] {
+        right.wish(wish, now.plus(HOUR), Watching::default()).unwrap();
+    }
+    assert_eq!(right.rotation.get(1).unwrap().phase, Phase::Revoked);
+}
+
+#[test]
 fn an_authority_whose_generation_begins_in_the_future_signs_on_with_the_one_before() {
     let (fake, now) = (Arc::new(Fake::default()), start());
     let mut right = conductor_on(fake.seat(), now);
