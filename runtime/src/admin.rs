@@ -10,11 +10,11 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -51,10 +51,9 @@ pub struct Admin {
     listener: std::net::TcpListener,
 }
 
-struct Shown {
-    health: Health,
-    registry: Registry,
-}
+/// Who asks, as every handler finds it among a request's extensions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer(pub SocketAddr);
 
 impl Admin {
     /// Binds `address`; port 0 picks a free one.
@@ -74,18 +73,34 @@ impl Admin {
         self.listener.local_addr()
     }
 
-    /// Serves until shutdown: `/healthz/live`, `/healthz/ready` (also `/ready`), `/metrics`.
+    /// `/healthz/live`, `/healthz/ready` (also `/ready`), `/metrics`.
+    pub fn routes(health: Health, registry: Registry) -> Router {
+        let metrics = Router::new().route("/metrics", get(metrics)).with_state(Arc::new(registry));
+        Self::readiness(health).merge(metrics)
+    }
+
+    /// The same without `/metrics`.
+    pub fn readiness(health: Health) -> Router {
+        Router::new()
+            .route("/healthz/live", get(|| async { "live\n" }))
+            .route("/healthz/ready", get(ready))
+            .route("/ready", get(ready))
+            .with_state(health)
+    }
+
+    /// Serves [`Admin::routes`] until shutdown.
     ///
     /// # Errors
     /// When the listener breaks.
     pub async fn serve(self, health: Health, registry: Registry, shutdown: Shutdown) -> io::Result<()> {
-        let shown = Arc::new(Shown { health, registry });
-        let routes = Router::new()
-            .route("/healthz/live", get(|| async { "live\n" }))
-            .route("/healthz/ready", get(ready))
-            .route("/ready", get(ready))
-            .route("/metrics", get(metrics))
-            .with_state(shown);
+        self.serve_routes(Self::routes(health, registry), shutdown).await
+    }
+
+    /// Serves other routes until shutdown, within the same bounds.
+    ///
+    /// # Errors
+    /// When the listener breaks.
+    pub async fn serve_routes(self, routes: Router, shutdown: Shutdown) -> io::Result<()> {
         let listener = TcpListener::from_std(self.listener)?;
         let mut open = Open::default();
         loop {
@@ -95,7 +110,9 @@ impl Admin {
                 Some(_) = open.tasks.join_next() => {}
                 // A connection that was accepted is in the result.
                 accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) => open.add(stream, routes.clone(), shutdown.clone()),
+                    Ok((stream, peer)) => {
+                        open.add(stream, routes.clone().layer(Extension(Peer(peer))), shutdown.clone());
+                    }
                     Err(error) => {
                         tracing::warn!(%error, "admin connection cannot be accepted");
                         sleep(ACCEPT_RETRY).await;
@@ -146,18 +163,18 @@ async fn connection(stream: TcpStream, routes: Router, shutdown: Shutdown) {
     let _ = timeout(LAST_ANSWER_DEADLINE, served).await;
 }
 
-async fn ready(State(shown): State<Arc<Shown>>) -> impl IntoResponse {
+async fn ready(State(health): State<Health>) -> impl IntoResponse {
     let lines = |told: &[(&str, String)]| told.iter().map(|(part, why)| format!("{part}: {why}\n")).collect::<String>();
-    let reasons = shown.health.reasons();
+    let reasons = health.reasons();
     if reasons.is_empty() {
-        return (StatusCode::OK, format!("ready\n{}", lines(&shown.health.remarks())));
+        return (StatusCode::OK, format!("ready\n{}", lines(&health.remarks())));
     }
     (StatusCode::SERVICE_UNAVAILABLE, lines(&reasons))
 }
 
-async fn metrics(State(shown): State<Arc<Shown>>) -> impl IntoResponse {
+async fn metrics(State(registry): State<Arc<Registry>>) -> impl IntoResponse {
     let mut text = String::new();
-    match prometheus_client::encoding::text::encode(&mut text, &shown.registry) {
+    match prometheus_client::encoding::text::encode(&mut text, &registry) {
         Ok(()) => (StatusCode::OK, [(header::CONTENT_TYPE, METRICS_CONTENT_TYPE)], text),
         Err(_) => (
             StatusCode::INTERNAL_SERVER_ERROR,

@@ -5,10 +5,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use signet_runtime::{Admin, Clock, Health, Shutdown, TaskError, Tasks};
 
 use crate::ca_client::CaClient;
 use crate::config::Config;
+use crate::envoy::BootstrapError;
 use crate::files::FileWriter;
 use crate::metrics::Metrics;
 use crate::roots::{self, RootsWatcher};
@@ -42,6 +44,17 @@ pub enum StartError {
         /// What the operating system said.
         source: io::Error,
     },
+    /// The kubelet could not ask.
+    #[error("cannot listen on `{address}` (proxy.ready_listen)")]
+    Ready {
+        /// The address.
+        address: SocketAddr,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// Envoy has nothing to start with.
+    #[error(transparent)]
+    Bootstrap(#[from] BootstrapError),
 }
 
 /// A started agent.
@@ -52,6 +65,17 @@ pub struct Agent {
     admin_address: SocketAddr,
 }
 
+/// What whoever runs the agent brings along: its own voices in readiness, its own figures, more paths on `admin.listen`.
+#[derive(Debug, Clone, Default)]
+pub struct Company {
+    /// Readiness.
+    pub health: Health,
+    /// Figures.
+    pub metrics: Metrics,
+    /// More paths.
+    pub routes: Router,
+}
+
 impl Agent {
     /// Binds the sockets and starts every task. What must hold for the process to be of use is checked here; a CA that
     /// cannot be reached is not among it.
@@ -59,7 +83,20 @@ impl Agent {
     /// # Errors
     /// Every variant of [`StartError`].
     pub async fn start(config: &Config, clock: Clock, shutdown: Shutdown) -> Result<Self, StartError> {
-        let (health, metrics) = (Health::new(), Metrics::new());
+        Self::start_in(config, clock, shutdown, Company::default()).await
+    }
+
+    /// The same in company.
+    ///
+    /// # Errors
+    /// Every variant of [`StartError`].
+    pub async fn start_in(
+        config: &Config,
+        clock: Clock,
+        shutdown: Shutdown,
+        company: Company,
+    ) -> Result<Self, StartError> {
+        let Company { health, metrics, routes } = company;
         let admin_failed = |source| StartError::Admin { address: config.admin_listen, source };
         let listener = SdsListener::bind(&config.sds, health.part("sds"), metrics.clone())?;
         let admin = Admin::bind(config.admin_listen).await.map_err(admin_failed)?;
@@ -67,7 +104,8 @@ impl Agent {
         let (writer, reader) = secrets::channel();
 
         let mut tasks = Tasks::new();
-        tasks.start("admin", admin.serve(health.clone(), metrics.registry(&clock), shutdown.clone()));
+        let routes = Admin::routes(health.clone(), metrics.registry(&clock)).merge(routes);
+        tasks.start("admin", admin.serve_routes(routes, shutdown.clone()));
         let ca = Arc::new(CaClient::new(config, clock.clone(), metrics.clone()));
         let programs = WorkloadApi::new(reader.clone(), ca.clone(), clock.clone(), metrics.clone(), shutdown.clone());
         let demands = Demands::new();
@@ -102,6 +140,15 @@ impl Agent {
     /// Where health and metrics are served.
     pub fn admin_address(&self) -> SocketAddr {
         self.admin_address
+    }
+
+    /// Starts one more task, which must run until shutdown.
+    pub fn also<F, E>(&mut self, name: &'static str, task: F)
+    where
+        F: Future<Output = Result<(), E>> + Send + 'static,
+        E: std::error::Error,
+    {
+        self.tasks.start(name, task);
     }
 
     /// Waits until shutdown begins or a task fails.

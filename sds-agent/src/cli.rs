@@ -3,6 +3,8 @@
 use sds_agent::config::{CA_HEADER_PREFIX, SETTINGS};
 use signet_runtime::Daemon;
 
+use crate::proxy;
+
 /// The agent as a daemon.
 pub(crate) const DAEMON: Daemon = Daemon {
     name: "sds-agent",
@@ -12,10 +14,11 @@ pub(crate) const DAEMON: Daemon = Daemon {
   sds-agent run --ca-address signet-ca.istio-system.svc:15012
   sds-agent run --config agent.toml --files-output-dir /var/run/identity
   sds-agent check-config --config agent.toml
+  sds-agent proxy sidecar --config agent.toml -- --concurrency 2
   sds-agent run --root-dir ./pod --ca-address localhost:15012 --admin-listen 127.0.0.1:0",
     settings: SETTINGS,
     foreign: &[],
-    verbs: &[],
+    verbs: &[proxy::PROXY, proxy::EXEC_BESIDE],
 };
 
 /// The `CA_HEADER_` variables of this process: names without the prefix, and values.

@@ -13,10 +13,12 @@ use signet_runtime::config::Effective;
 use signet_runtime::telemetry::{LogFilter, LogFormat};
 use signet_runtime::{ConfigError, Layers, Reader};
 
+mod proxy;
 mod sds;
 mod setting;
 mod values;
 
+pub use proxy::{AdminAddress, DrainConfig, Inbound, ProxyConfig, ProxyValueError, Restart};
 pub use sds::{SdsConfig, SdsFilesConfig};
 pub use setting::SETTINGS;
 pub use values::{CaAddress, CaAddresses, CaHeader, HeaderError, ServerName, SocketMode, Uid, ValueError};
@@ -48,6 +50,8 @@ pub struct Config {
     pub output_dir: Option<PathBuf>,
     /// Where liveness, readiness and metrics are served.
     pub admin_listen: SocketAddr,
+    /// The Envoy that is started and watched over, where that is asked for.
+    pub proxy: ProxyConfig,
     /// How the process talks.
     pub log: LogConfig,
 }
@@ -135,6 +139,7 @@ pub fn load(layers: Layers, headers: &[(String, String)]) -> Result<(Config, Eff
     let sds = sds::sds(&mut reader, &root, identity.as_ref().map(|identity| &identity.trust_domain));
     let output_dir = reader.optional("files.output_dir");
     let admin_listen = reader.or("admin.listen", "127.0.0.1:15020");
+    let proxy = proxy::proxy(&mut reader, &root);
     let log = log(&mut reader);
     let config = (|| {
         Some(Config {
@@ -144,6 +149,7 @@ pub fn load(layers: Layers, headers: &[(String, String)]) -> Result<(Config, Eff
             sds: sds?,
             output_dir,
             admin_listen: admin_listen?,
+            proxy: proxy?,
             log: log?,
         })
     })();

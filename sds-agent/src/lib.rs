@@ -7,6 +7,7 @@
 pub mod app;
 pub mod ca_client;
 pub mod config;
+pub mod envoy;
 pub mod files;
 pub mod material;
 pub mod metrics;

@@ -4,21 +4,27 @@ use std::process::ExitCode;
 
 use sds_agent::app::{Agent, StartError};
 use sds_agent::config::{self, Config};
+use sds_agent::envoy::Request;
 use signet_runtime::command::{self, EXIT_CONFIG, Invocation};
-use signet_runtime::{Clock, Shutdown, TaskError, shutdown, tasks, telemetry};
+use signet_runtime::{Clock, Layers, Shutdown, TaskError, shutdown, tasks, telemetry};
 
 mod cli;
+mod proxy;
 
 use cli::DAEMON;
 
 fn main() -> ExitCode {
-    let layers = match DAEMON.parse() {
-        Invocation::Run(layers) => layers,
+    match DAEMON.parse() {
+        Invocation::Run(layers) => live(layers, None),
         Invocation::CheckConfig { layers, wrong } => {
-            return DAEMON.check(config::load(layers, &cli::ca_headers()).map(|(_, effective)| effective), wrong);
+            DAEMON.check(config::load(layers, &cli::ca_headers()).map(|(_, effective)| effective), wrong)
         }
-        Invocation::Verb(verb, matches) => return (verb.run)(&matches),
-    };
+        Invocation::Verb(verb, matches) => (verb.run)(&matches),
+    }
+}
+
+/// The agent's life, with an Envoy beside it where one is asked for.
+fn live(layers: Layers, envoy: Option<&Request>) -> ExitCode {
     let config = match config::load(layers, &cli::ca_headers()) {
         Ok((config, _)) => config,
         Err(error) => return complain(&error.to_string(), EXIT_CONFIG),
@@ -34,7 +40,12 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return complain(&format!("cannot start: {error}"), 1),
     };
-    let ran = runtime.block_on(run(&config));
+    let ran = runtime.block_on(async {
+        match envoy {
+            Some(request) => proxy::run(&config, request).await,
+            None => run(&config).await,
+        }
+    });
     let is_read = logging.finish();
     match ran {
         Ok(code) => code,
@@ -59,20 +70,23 @@ async fn run(config: &Config) -> Result<ExitCode, StartError> {
         }
     };
     trigger.trigger();
-    let code = match agent.stop().await {
-        Ok(()) if !failed => ExitCode::SUCCESS,
-        Ok(()) => ExitCode::FAILURE,
+    Ok(if stop(agent, failed).await { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Stops the agent, of which something may have `failed` before; whether it ended well.
+async fn stop(agent: Agent, failed: bool) -> bool {
+    match agent.stop().await {
+        Ok(()) => !failed,
         // A proxy that does not read its streams to the end must not make our end a failure.
         Err(TaskError::Stuck { names }) if !failed => {
             tracing::warn!(names, "connections were still open and have been cut off");
-            ExitCode::SUCCESS
+            true
         }
         Err(error) => {
             tracing::error!(%error, "did not stop in good order");
-            ExitCode::FAILURE
+            false
         }
-    };
-    Ok(code)
+    }
 }
 
 fn complain(message: &str, code: u8) -> ExitCode {

@@ -20,6 +20,7 @@ use crate::rotation::Standing;
 use crate::sds::ResourceName;
 use crate::sds::subscription::Reason as SendReason;
 
+mod envoy;
 mod expiry;
 mod labels;
 mod resources;
@@ -70,6 +71,7 @@ struct All {
     roots: roots::Roots,
     resources: resources::Resources,
     workload_calls: workload_api::Calls,
+    envoy: envoy::Envoy,
 }
 
 impl Default for All {
@@ -100,6 +102,7 @@ impl Default for All {
             roots: roots::Roots::default(),
             resources: resources::Resources::default(),
             workload_calls: workload_api::Calls::default(),
+            envoy: envoy::Envoy::default(),
         }
     }
 }
@@ -180,6 +183,7 @@ impl Metrics {
         to.register("sds_unknown_names", "Names asked for that do not exist", all.unknown_names.clone());
         workload_api::register(&all.workload_calls, to);
         all.resources.register(to);
+        all.envoy.register(to);
         to.register("peer_denied", "Connections refused", all.peers_denied.clone());
         to.register("file_writes", "Attempts to write the files", all.file_writes.clone());
     }

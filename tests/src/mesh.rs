@@ -271,6 +271,11 @@ impl Workload {
         format!("spiffe://{TRUST_DOMAIN}/ns/{}/sa/{}", self.namespace, self.account)
     }
 
+    /// The folder in which its agent works.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
     /// Its agent's socket.
     pub fn socket(&self) -> PathBuf {
         self.dir.join("var/run/secrets/workload-spiffe-uds/socket")

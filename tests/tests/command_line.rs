@@ -64,7 +64,7 @@ fn signet_secrets_says_no_for_an_unknown_name_and_cannot_answer_without_an_agent
 
 #[test]
 fn every_command_explains_itself_with_an_example() {
-    let commands: [(&str, &[&str]); 7] = [
+    let commands: [(&str, &[&str]); 8] = [
         ("signet", &["secrets"]),
         ("signet", &["demo"]),
         ("signet-ca", &["run"]),
@@ -72,6 +72,7 @@ fn every_command_explains_itself_with_an_example() {
         ("signet-ca", &["log-level"]),
         ("sds-agent", &["run"]),
         ("sds-agent", &["check-config"]),
+        ("sds-agent", &["proxy"]),
     ];
     for (program, command) in commands {
         let help = run(program, &[command, &["--help"]].concat());

@@ -69,6 +69,12 @@ impl Layers {
         }
     }
 
+    /// Adds what holds where nobody has said anything about `key`, in place of the default that is written beside it.
+    pub fn otherwise(&mut self, key: &str, value: &str) {
+        let default = || (Value::Text(value.to_owned()), Origin::Default);
+        self.settings.entry(key.to_owned()).or_insert_with(default);
+    }
+
     pub(super) fn set(&mut self, key: &str, value: Value, origin: Origin) {
         self.settings.insert(key.to_owned(), (value, origin));
     }
