@@ -98,6 +98,8 @@ const SHOWN_LATER: &[&str] = &[
     "signet_agent_peer_denied_total",
     "signet_agent_sds_nacks_total",
     "signet_agent_sds_pushes_total",
+    "signet_agent_sds_resource_faults_total",
+    "signet_agent_sds_resource_not_after_seconds",
     "signet_agent_sds_streams",
     "signet_ca_federation_confirmed_timestamp",
     "signet_ca_federation_fetches_total",
