@@ -9,7 +9,7 @@ fn pid(raw: u32) -> Pid {
     i32::try_from(raw).ok().and_then(Pid::from_raw).unwrap()
 }
 
-fn signal(raw: u32, signal: Signal) {
+pub(crate) fn signal(raw: u32, signal: Signal) {
     kill_process(pid(raw), signal).unwrap();
 }
 

@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod ends;
+mod faults;
 
 use std::time::Duration;
 
