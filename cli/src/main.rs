@@ -2,6 +2,7 @@
 //! and 2 when the question could not be answered.
 
 mod demo;
+mod http;
 mod output;
 mod policy;
 mod secrets;
@@ -36,7 +37,7 @@ fn main() -> ExitCode {
     let answer = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => match cli.command {
             Command::Secrets(args) => runtime.block_on(secrets::run(&args)).map_err(|e| output::chain(&e)),
-            Command::Policy(args) => policy::run(&args).map_err(|e| output::chain(&e)),
+            Command::Policy(args) => runtime.block_on(policy::run(&args)).map_err(|e| output::chain(&e)),
             Command::Demo(args) => runtime.block_on(demo::run(&args)).map_err(|e| output::chain(&e)),
         },
         Err(error) => Err(format!("cannot start: {error}")),

@@ -7,6 +7,7 @@ mod decide;
 mod explain;
 mod files;
 mod given;
+mod inspect;
 mod question;
 mod render;
 
@@ -26,6 +27,7 @@ enum Verb {
     Check(check::Args),
     Decide(decide::Args),
     Explain(explain::Args),
+    Inspect(inspect::Args),
     Render(render::Args),
     Test(cases::Args),
 }
@@ -42,17 +44,21 @@ pub(crate) enum PolicyError {
     /// Policies that could not be read: nothing is decided by the others.
     #[error("{0} problems keep the policies from being read, so nothing is decided by them")]
     Unread(usize),
+    /// There is no configuration dump, or it says nothing.
+    #[error("{0}")]
+    Dump(String),
     /// The question itself is wrong.
     #[error("the request cannot be decided: {0}")]
     Request(String),
 }
 
 /// Runs the command.
-pub(crate) fn run(args: &Args) -> Result<Answer, PolicyError> {
+pub(crate) async fn run(args: &Args) -> Result<Answer, PolicyError> {
     match &args.verb {
         Verb::Check(args) => check::run(args),
         Verb::Decide(args) => decide::run(args),
         Verb::Explain(args) => explain::run(args),
+        Verb::Inspect(args) => inspect::run(args).await,
         Verb::Render(args) => render::run(args),
         Verb::Test(args) => cases::run(args),
     }

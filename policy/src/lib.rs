@@ -3,7 +3,7 @@
 //! One way through: `source` turns text into nodes that know where they stand, `model` turns nodes into typed
 //! objects whose patterns were parsed once; `select` says whom they reach, `compile` what an enforcement point makes of
 //! them, `decide` what becomes of a request there, `envoy` and `ztunnel` what
-//! proxies must be told to do the same. Everything points back at the text.
+//! proxies must be told to do the same, `inspect` whether they were. Everything points back at the text.
 //!
 //! This room is pure. It must not know of files, sockets, async or the clock: text, instants and keys come in as
 //! arguments.
@@ -13,6 +13,7 @@ pub mod compile;
 pub mod decide;
 pub mod envoy;
 mod identity;
+pub mod inspect;
 pub mod model;
 pub mod mtls;
 pub mod path;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::error::DemoError;
-use super::http;
+use crate::http;
 
 /// One Envoy's admin endpoint.
 #[derive(Debug, Clone)]

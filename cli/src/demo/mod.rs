@@ -6,7 +6,6 @@
 mod admin;
 mod bootstrap;
 mod error;
-mod http;
 mod issuer;
 mod keep;
 mod process;

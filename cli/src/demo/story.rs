@@ -5,12 +5,12 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 
 use super::error::DemoError;
-use super::http;
 use super::report::Report;
 use super::rotations::Rotations;
 use super::stage::{IDENTITY_TTL, Stage};
 use super::traffic::Traffic;
 use super::trials;
+use crate::http;
 use crate::secrets::Subscription;
 
 /// Rotations of every identity that the story waits for.

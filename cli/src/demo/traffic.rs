@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::http;
+use crate::http;
 
 /// Pause between two requests of one caller.
 const PAUSE: Duration = Duration::from_millis(20);

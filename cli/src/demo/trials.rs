@@ -13,8 +13,8 @@ use tonic::transport::{Certificate, ClientTlsConfig, Endpoint};
 use tonic::{Code, Request};
 
 use super::error::DemoError;
-use super::http;
 use super::stage::{CA_NAME, Stage};
+use crate::http;
 
 /// How long a refusal may take.
 const TRIAL_MAX: Duration = Duration::from_secs(5);

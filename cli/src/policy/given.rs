@@ -99,13 +99,8 @@ impl Given {
     }
 
     fn by_flags(&self) -> Result<Question, PolicyError> {
-        let pair = |text: &str, at: char| {
-            let (name, value) =
-                text.split_once(at).ok_or_else(|| PolicyError::Request(format!("`{text}` has no `{at}`")))?;
-            Ok((name.trim().to_owned(), value.trim().to_owned()))
-        };
         let port = self.port.ok_or_else(|| PolicyError::Request("`--port` is missing".to_owned()))?;
-        let labels = self.labels.iter().map(|text| pair(text, '=')).collect::<Result<_, _>>()?;
+        let labels = labels(&self.labels)?;
         let mut headers: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for header in &self.headers {
             let (name, value) = pair(header, ':')?;
@@ -124,6 +119,17 @@ impl Given {
         from.ip = self.source_ip.unwrap_or(from.ip);
         Ok(Question { at: self.at, to, from, http, claims: None })
     }
+}
+
+/// Labels of a workload, each `NAME=VALUE`.
+pub(crate) fn labels(texts: &[String]) -> Result<BTreeMap<String, String>, PolicyError> {
+    texts.iter().map(|text| pair(text, '=')).collect()
+}
+
+fn pair(text: &str, at: char) -> Result<(String, String), PolicyError> {
+    let wrong = || PolicyError::Request(format!("`{text}` has no `{at}`"));
+    let (name, value) = text.split_once(at).ok_or_else(wrong)?;
+    Ok((name.trim().to_owned(), value.trim().to_owned()))
 }
 
 /// Reads manifests; what is wrong with them is told, and nothing is decided when something could not be read.

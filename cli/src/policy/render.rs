@@ -12,7 +12,7 @@ use signet_policy::ztunnel::Known;
 
 use super::PolicyError;
 use super::ask::destination;
-use super::given::{read, small};
+use super::given::{labels, read, small};
 use super::question::{At, Question, To};
 use crate::Answer;
 use crate::output;
@@ -48,6 +48,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAMESPACE")]
     to_namespace: Option<String>,
 
+    /// A label of that workload, repeatable.
+    #[arg(long = "label", value_name = "NAME=VALUE", requires = "to_namespace")]
+    labels: Vec<String>,
+
     /// What a route says (typed_per_filter_config), for RBAC filters of a listener that let everything through.
     #[arg(long)]
     per_route: bool,
@@ -77,7 +81,8 @@ enum Form {
 /// Runs the command.
 pub(crate) fn run(args: &Args) -> Result<Answer, PolicyError> {
     let read = read(&args.paths, &args.namespace)?;
-    let to = To { workload: args.workload.clone(), namespace: args.to_namespace.clone(), ..To::default() };
+    let labels = labels(&args.labels)?;
+    let to = To { workload: args.workload.clone(), namespace: args.to_namespace.clone(), labels, ..To::default() };
     let question = Question { at: args.at, to, ..Question::default() };
     let destination = destination(&read.world, &question)?;
     let keys = args.jwks.as_deref().map(small).transpose()?;

@@ -3,6 +3,7 @@
 mod admission;
 mod analysis;
 mod corpus;
+mod dump_table;
 mod path_table;
 mod peer;
 mod rbac;
@@ -47,6 +48,7 @@ pub(crate) fn run(
         "peer-authentication-effective-mode" => peer::run(folder, case),
         "schema-and-cel-validation" => admission::run(folder, case),
         "static-analysis-messages" => analysis::run(folder, case),
+        "config-dump-to-table" => dump_table::run(folder, case),
         "path-rewrite-table" => path_table::run(folder, case),
         _ => Outcome::UnknownKind,
     }

@@ -59,7 +59,7 @@ fn policies(path: &Path) -> Option<World> {
 }
 
 /// Two listeners: one that sees HTTP, one that sees bytes, each with everything that the policies become there.
-fn listeners(world: &World, identity_in_filter_state: bool) -> Value {
+pub(crate) fn listeners(world: &World, identity_in_filter_state: bool) -> Value {
     let policies: Vec<&AuthorizationPolicy> = world.authorization.iter().collect();
     let tokens: Vec<&RequestAuthentication> = world.request.iter().collect();
     let filters = |chain: Chain| -> Vec<Value> {

@@ -10,6 +10,7 @@ mod ask;
 mod connections;
 mod differential;
 mod facts;
+mod inspected;
 mod mesh;
 mod names;
 mod sets;
